@@ -1,0 +1,211 @@
+"""What a policy is asked, and what it answers. Pure data; `policy/` implements `Policy`.
+
+A decision depends on scores, features and identity, never on text: the same `Facts` give the same `Verdict`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from safeguards_extproc.core.text import Direction, Kind
+
+Value = int | float | bool | str
+
+
+class Action(enum.StrEnum):
+    """What a rule asks for, mildest first; `SEVERITY` is this order. actions.py says what each means per phase."""
+
+    ALLOW = "allow"
+    ANNOTATE = "annotate"
+    REROUTE = "reroute"
+    STEER = "steer"
+    REDACT = "redact"
+    STOP = "stop"
+    BLOCK = "block"
+
+
+SEVERITY = {action: rank for rank, action in enumerate(Action)}
+TERMINAL = frozenset({Action.STOP, Action.BLOCK})
+
+
+class Gate(enum.StrEnum):
+    """How a request waits for its verdict."""
+
+    HOLD = "hold"
+    OVERLAP = "overlap"
+    OBSERVE = "observe"
+
+
+class Release(enum.StrEnum):
+    """How a streamed response waits for its verdicts."""
+
+    WINDOW = "window"
+    FOLLOW = "follow"
+    OBSERVE = "observe"
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A rule that took part in a verdict. `cause`: "true", "missing" (on_missing) or "failure" (on_failure)."""
+
+    rule: str
+    action: Action
+    enforced: bool
+    cause: str = "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What policy decides for one direction, everything that fired included.
+
+    `action` is the most severe enforced one. `decided` is the most severe with shadow rules counted.
+    `redact` holds entity names ("email", "card", "*"); `annotations` become headers and metadata.
+    """
+
+    action: Action = Action.ALLOW
+    decided: Action = Action.ALLOW
+    fired: tuple[Fired, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    redact: frozenset[str] = frozenset()
+    steer: str = ""
+    reroute: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    category: str = ""
+    reason: str = "policy"
+
+
+ALLOWED = Verdict()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters [start, end) of a window's text that a detector marked as `entity`."""
+
+    start: int
+    end: int
+    entity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the detectors that run in process say of one text: scores by "detector.label", spans to redact."""
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    spans: Sequence[Span] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A model's answer for one window (the maximum over its views), or why there is none.
+
+    `scores` by "detector.label" in [0, 1]; `failure` is "" or a slug of errors.FAILURES.
+    """
+
+    detector: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    failure: str = ""
+    version: str = ""
+
+
+@dataclass(slots=True)
+class Facts:
+    """Everything a verdict may depend on, for one direction; grows as windows are scored.
+
+    `scores` keeps the maximum per kind of text and per "detector.label". `failed` and `skipped` map a detector to the
+    first reason. `uninspectable` is "" or why the text could not be read: "opaque", "malformed", "encoding",
+    "too-large", "unread", "not-sent".
+    """
+
+    direction: Direction
+    features: dict[str, Value] = field(default_factory=dict)
+    scores: dict[Kind, dict[str, float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    uninspectable: str = ""
+
+    def absorb(self, kind: Kind, scores: Mapping[str, float]) -> None:
+        """Take the maximum of what was known and `scores`."""
+        known = self.scores.setdefault(kind, {})
+        for name, score in scores.items():
+            if score > known.get(name, -1.0):
+                known[name] = score
+
+
+@dataclass(frozen=True, slots=True)
+class Windowing:
+    """How text is cut: characters, and milliseconds after which a slow stream's waiting text is classified anyway."""
+
+    first: int = 160
+    largest: int = 1200
+    overlap: int = 200
+    flush_ms: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes an exchange may hold, and seconds it may take."""
+
+    request_bytes: int = 8 << 20
+    response_bytes: int = 8 << 20
+    event_bytes: int = 4 << 20
+    held_bytes: int = 1 << 20
+    windows: int = 4096
+    request_body_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A classifier that is asked over the network. `kinds` empty means every kind of text."""
+
+    detector: str
+    model: str
+    budget_ms: int
+    request: bool = True
+    response: bool = True
+    kinds: frozenset[Kind] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How exchanges that match are treated. `format` is a row of wire.FORMATS or "auto"; `inspect` False passes all."""
+
+    name: str
+    inspect: bool = True
+    format: str = "auto"
+    gate: Gate = Gate.HOLD
+    release: Release = Release.WINDOW
+    windowing: Windowing = Windowing()
+    limits: Limits = Limits()
+    refuse_as: str = "error"  # or "answer"
+    strip_accept_encoding: bool = True
+
+
+class Policy(Protocol):
+    """A compiled snapshot, immutable. An exchange keeps the one it began with."""
+
+    digest: str
+    models: Sequence[Model]
+    message: str
+
+    def route(self, method: str, host: str, path: str) -> Route:
+        """The first route that matches; the last one matches everything."""
+        ...
+
+    def decide(self, facts: Facts) -> Verdict:
+        """Total: every `Facts` has a verdict, and none raises."""
+        ...
+
+    def find(self, kind: Kind, text: str) -> Findings:
+        """Run the in-process detectors on a text."""
+        ...
+
+    def views(self, text: str) -> Sequence[str]:
+        """The text and its normalised or decoded forms, the text itself first; models score each."""
+        ...
+
+    def tail(self, text: str) -> int:
+        """Characters at the end of `text` that could be the beginning of something to redact; 0 without redaction."""
+        ...

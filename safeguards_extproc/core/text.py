@@ -1,0 +1,195 @@
+"""Text as the core sees it, and what the core asks of a wire format.
+
+A format turns bytes into `Segment`s and back. Segments with the same `channel` are one text, in order: the deltas of
+a streamed answer, the parts of one message. Everything here that holds user text has a repr of lengths only.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Path = tuple[str | int, ...]
+"""Where a value stands in a JSON document: ("choices", 0, "delta", "content")."""
+
+
+class Direction(enum.StrEnum):
+    """Which way the bytes go. Each direction has its own lifecycle, outbox and windows."""
+
+    REQUEST = "request"
+    RESPONSE = "response"
+
+
+class Kind(enum.StrEnum):
+    """Who speaks, or what a text is for. Policy selects by it (`in: [user, tool]`), records count by it."""
+
+    SYSTEM = "system"  # system and developer instructions
+    USER = "user"
+    ASSISTANT = "assistant"  # earlier turns and prefill in a request
+    TOOL = "tool"  # results of tools, retrieved documents, search results
+    TOOLS = "tools"  # definitions of tools: names, descriptions, schemas
+    CONTENT = "content"  # the answer
+    REASONING = "reasoning"  # thinking, in either direction
+    REFUSAL = "refusal"  # the model's own refusal
+    TOOL_CALL = "tool_call"  # name and arguments of a call, in either direction
+    OTHER = "other"  # any other text that its writer chooses: names, stop words, metadata, schemas
+    ERROR = "error"  # the provider's error message
+
+
+Channel = tuple[Kind, str]
+"""One continuous text: its kind, and a name that is unique in the body ("0" for choice 0, "3.1" for message 3)."""
+
+HELD_WHOLE = frozenset({Kind.TOOL_CALL})
+"""Kinds of which nothing may leave before the whole has a verdict: half a call already runs in some SDKs."""
+
+
+@dataclass(slots=True)
+class Segment:
+    """A piece of text at a place in a JSON document.
+
+    `raw` is False where the place is a string and `text` its decoded value, True where it is any other value and
+    `text` is the value's JSON exactly as written. `replica` marks a copy of text that is scanned elsewhere and must be
+    edited with it or removed (log-probabilities repeat the tokens).
+    """
+
+    channel: Channel
+    text: str
+    path: Path
+    raw: bool = False
+
+    def __repr__(self) -> str:
+        return f"Segment({self.channel[0].value}/{self.channel[1]}, {len(self.text)} chars)"
+
+
+@dataclass(slots=True)
+class Edit:
+    """Replace characters [start, end) of the text at `path` (as `Segment.text` gives it) by `replacement`."""
+
+    path: Path
+    start: int
+    end: int
+    replacement: str
+
+
+@dataclass(slots=True)
+class Document:
+    """What a whole body says.
+
+    `model` is what the body names, "" if nothing; `streamed` is whether the client asked for an event stream.
+    `features` are small facts for policy: numbers, booleans, short strings from closed sets; never user text.
+    `unread` names what the format knows to be text or media but cannot read ("image", "token-ids", "history", …).
+    """
+
+    segments: list[Segment]
+    model: str = ""
+    streamed: bool = False
+    features: dict[str, int | float | bool | str] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one frame of a stream says.
+
+    `closed` names channels that get no more text. `finished` is True for the dialect's last event.
+    `unread` is "" or why the frame cannot be read (a slug of errors.MALFORMED).
+    """
+
+    segments: Sequence[Segment] = ()
+    closed: Sequence[Channel] = ()
+    finished: bool = False
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the answer is no, for the client to read. Same words whichever stage decided.
+
+    `reason` chooses status and error type: "policy" 400, "suspended" 403, "throttled" 429, "too-large" 413,
+    "unsupported-encoding" 415, "malformed" 400, "unavailable" 503, "timeout" 408. `category` is a slug from policy.
+    `id` is the exchange's id, so that a user can quote it.
+    """
+
+    reason: str
+    message: str
+    category: str = ""
+    id: str = ""
+    retry_after_s: int = 0
+
+
+@dataclass(slots=True)
+class Answer:
+    """A complete HTTP answer of our own."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class StreamReader(Protocol):
+    """Reads one streamed answer, frame by frame, and knows how to end it."""
+
+    def read(self, frame: bytes) -> Reading:
+        """Read one whole frame (for SSE: one event with its blank line). Never raises on bad input."""
+        ...
+
+    def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
+        """The frame with `edits` applied; bytes that no edit touches stay as they were."""
+        ...
+
+    def ending(self, refusal: Refusal) -> bytes:
+        """The dialect's terminal events for what has been `released` so far, then the end marker."""
+        ...
+
+    def released(self, frame: bytes) -> None:
+        """Told, in order, which frames went to the client: `ending` closes only what the client has seen opened."""
+        ...
+
+
+class Framer(Protocol):
+    """Cuts a byte stream into frames. How the bytes were chunked never changes the frames."""
+
+    held: int
+    """Bytes of the unfinished frame."""
+
+    def push(self, data: bytes) -> list[bytes]:
+        """Whole frames that `data` completes, byte for byte."""
+        ...
+
+    def finish(self) -> bytes:
+        """What is left at the end of the stream: an unfinished frame, or b""."""
+        ...
+
+
+class Format(Protocol):
+    """One provider API. Stateless; `MalformedBody` is the only error that reading may raise."""
+
+    name: str
+
+    def read_request(self, body: bytes) -> Document: ...
+
+    def read_response(self, body: bytes, status: int) -> Document:
+        """`status` is the HTTP status: from 400 on the body is the provider's error object."""
+        ...
+
+    def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
+        """The JSON body with `edits` applied; every other byte stays as it was."""
+        ...
+
+    def steer(self, body: bytes, instruction: str) -> bytes:
+        """The request with a system instruction added; every other byte stays as it was."""
+        ...
+
+    def framer(self) -> Framer: ...
+
+    def stream(self) -> StreamReader: ...
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        """The provider's error object with the status that `refusal.reason` asks for."""
+        ...
+
+    def answer(self, refusal: Refusal, *, model: str, streamed: bool) -> Answer:
+        """A complete, successful (200) answer that says no in the dialect, as JSON or as an event stream."""
+        ...
