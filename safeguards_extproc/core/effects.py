@@ -1,0 +1,115 @@
+"""What to do: answer Envoy, ask models, set a timer, keep the record. The driver carries effects out in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from safeguards_extproc.core.decision import Model
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.core.text import Direction, Kind
+
+Metadata = Mapping[str, str | int | float | bool]
+
+
+@dataclass(slots=True)
+class SendHeaders:
+    """Answer a headers message: let the headers go on, changed. In duplex this is what releases them."""
+
+    direction: Direction
+    set: Sequence[tuple[str, str]] = ()
+    remove: Sequence[str] = ()
+    clear_route_cache: bool = False
+    metadata: Metadata | None = None
+
+
+@dataclass(slots=True)
+class SendBody:
+    """Full duplex: bytes that go on (`StreamedBodyResponse`). At most 62,000 bytes; `end` exactly once."""
+
+    direction: Direction
+    data: bytes
+    end: bool
+    metadata: Metadata | None = None
+
+    def __repr__(self) -> str:
+        return f"SendBody({self.direction.value}, {len(self.data)} bytes, end={self.end})"
+
+
+@dataclass(slots=True)
+class AnswerBody:
+    """Paired modes: the one answer to one body message. `data` None leaves it as it was; b"" clears it."""
+
+    direction: Direction
+    data: bytes | None = None
+    set: Sequence[tuple[str, str]] = ()
+    remove: Sequence[str] = ()
+    metadata: Metadata | None = None
+
+    def __repr__(self) -> str:
+        size = "unchanged" if self.data is None else f"{len(self.data)} bytes"
+        return f"AnswerBody({self.direction.value}, {size})"
+
+
+@dataclass(slots=True)
+class SendTrailers:
+    """Answer a trailers message; in duplex this ends the direction."""
+
+    direction: Direction
+    metadata: Metadata | None = None
+
+
+@dataclass(slots=True)
+class Refuse:
+    """Answer the client ourselves (`ImmediateResponse`). `details` shows in Envoy's access log: a slug, never text."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+    details: str
+    metadata: Metadata | None = None
+
+    def __repr__(self) -> str:
+        return f"Refuse({self.status}, {self.details}, {len(self.body)} bytes)"
+
+
+@dataclass(slots=True)
+class Classify:
+    """Ask every one of `models` for scores of `texts` (views of one window; the maximum counts). Answered by Scored.
+
+    A model that does not answer within its `budget_ms` is answered for, with a failure.
+    """
+
+    ticket: int
+    kind: Kind
+    texts: Sequence[str]
+    models: Sequence[Model]
+    direction: Direction
+
+    def __repr__(self) -> str:
+        return f"Classify({self.ticket}, {self.kind.value}, {len(self.texts)} views)"
+
+
+@dataclass(slots=True)
+class Cancel:
+    """The answers to these tickets are not needed any more; none will be waited for."""
+
+    tickets: Sequence[int]
+
+
+@dataclass(slots=True)
+class Wake:
+    """Say `Woke(timer)` after so many seconds. A timer that is set again starts anew."""
+
+    timer: str
+    after_s: float
+
+
+@dataclass(slots=True)
+class Keep:
+    """Keep this record, before any effect that follows is carried out. Exactly one per exchange."""
+
+    record: Record
+
+
+Effect = SendHeaders | SendBody | AnswerBody | SendTrailers | Refuse | Classify | Cancel | Wake | Keep

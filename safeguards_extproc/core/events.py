@@ -1,0 +1,95 @@
+"""What happened: what Envoy said, what models answered, what a timer said, how it ended.
+
+`at` is seconds on a monotonic clock, stamped by the driver; the core has no clock of its own. Events are mutable
+dataclasses because a frozen one costs four times as much to make, and one is made per message.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from safeguards_extproc.core.decision import Result
+from safeguards_extproc.core.text import Direction
+
+
+class BodyMode(enum.StrEnum):
+    """How Envoy sends a body: `ProcessingMode.BodySendMode`, as `protocol_config` of the first message gives it."""
+
+    NONE = "none"
+    BUFFERED = "buffered"
+    PARTIAL = "buffered_partial"
+    STREAMED = "streamed"
+    DUPLEX = "full_duplex_streamed"
+
+
+@dataclass(slots=True)
+class Opened:
+    """The conventions of this stream, from its first message."""
+
+    request: BodyMode
+    response: BodyMode
+    silent: bool = False
+
+
+@dataclass(slots=True)
+class Headers:
+    """Names in lower case, pseudo-headers included; a repeated name's values are joined with ", " (RFC 9110 5.3)."""
+
+    direction: Direction
+    fields: dict[str, str]
+    end: bool
+    at: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Headers({self.direction.value}, {len(self.fields)} fields, end={self.end})"
+
+
+@dataclass(slots=True)
+class Body:
+    """A chunk, cut anywhere; may be empty."""
+
+    direction: Direction
+    data: bytes
+    end: bool
+    at: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Body({self.direction.value}, {len(self.data)} bytes, end={self.end})"
+
+
+@dataclass(slots=True)
+class Trailers:
+    """The other way for a direction to end."""
+
+    direction: Direction
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Scored:
+    """The answer to `effects.Classify` with the same ticket: one result per model asked."""
+
+    ticket: int
+    results: Sequence[Result]
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Woke:
+    """The answer to `effects.Wake` with the same timer."""
+
+    timer: str
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Aborted:
+    """The stream is over before the exchange was. `cause`: "closed" (Envoy or a peer went away), "shutdown", "error"."""
+
+    cause: str
+    at: float = 0.0
+
+
+Event = Headers | Body | Trailers | Scored | Woke | Aborted

@@ -1,0 +1,121 @@
+"""The decision record: what happened to one exchange, complete without a word of its text.
+
+Fields are plain data, so any encoder can write them; `records/` does. Counts are exact: `Account` says how many bytes
+came in, were decoded, were scanned and went on, so a record cannot say "passed" where nothing ran.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from safeguards_extproc.core.decision import Value
+
+SCHEMA = 1
+
+
+@dataclass(slots=True)
+class Checks:
+    """How often a detector was asked about a window of this direction, and how that went."""
+
+    run: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+@dataclass(slots=True)
+class ChannelAccount:
+    """Characters of one kind of text: read out of the body, cut into windows, cleared by every check that was due."""
+
+    chars: int = 0
+    windowed: int = 0
+    scanned: int = 0
+
+
+@dataclass(slots=True)
+class Account:
+    """Coverage of one direction. `coverage` is derived: "full", "partial" or "none", "empty" without text.
+
+    `bytes_released` counts bytes of the peer's body that went on (edited or not), `bytes_written` what we sent.
+    `released_unscanned` is True if bytes went on before their verdict, as follow, observe and overlap do by design.
+    """
+
+    bytes_in: int = 0
+    bytes_decoded: int = 0
+    bytes_released: int = 0
+    bytes_written: int = 0
+    frames: int = 0
+    frames_unread: int = 0
+    windows: int = 0
+    channels: dict[str, ChannelAccount] = field(default_factory=dict)
+    checks: dict[str, Checks] = field(default_factory=dict)
+    released_unscanned: bool = False
+    uninspectable: str = ""
+    coverage: str = "none"
+
+
+@dataclass(slots=True)
+class FiredRule:
+    """A rule that took part. `mode` "enforce" or "shadow"; `cause` "true", "missing" or "failure"."""
+
+    rule: str
+    action: str
+    mode: str
+    cause: str
+
+
+@dataclass(slots=True)
+class Phase:
+    """One direction of an exchange: verdict, what was done about it, and everything the verdict depended on.
+
+    `decided` counts shadow rules, `action` does not, `applied` is what was done: one of the actions, "pass" where the
+    direction was not inspected, or "refuse" where a limit refused. `cause` says why `applied` is not `action`:
+    "", "observe", "shadow", "phase", "limit", "failure".
+    Times are milliseconds from the first message of the exchange, -1 where it did not happen.
+    """
+
+    decided: str = "allow"
+    action: str = "allow"
+    applied: str = "pass"
+    cause: str = ""
+    fired: list[FiredRule] = field(default_factory=list)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    features: dict[str, Value] = field(default_factory=dict)
+    redactions: dict[str, int] = field(default_factory=dict)
+    account: Account = field(default_factory=Account)
+    headers_ms: float = -1.0
+    ended_ms: float = -1.0
+    decided_ms: float = -1.0
+    first_release_ms: float = -1.0
+    last_release_ms: float = -1.0
+
+
+@dataclass(slots=True)
+class Record:
+    """One exchange. `outcome` is the most severe `applied` of both phases; `termination` says how it ended:
+    "complete", "refused", "stopped", "closed" (a peer went away), "shutdown", "error"."""
+
+    id: str
+    schema: int = SCHEMA
+    time: str = ""  # RFC 3339, UTC, stamped by the driver at the first message
+    producer: str = ""  # stamped by the driver, as is `sequence`
+    sequence: int = 0
+    route: str = ""
+    format: str = ""
+    method: str = ""
+    model: str = ""
+    streamed: bool = False
+    gate: str = ""
+    release: str = ""
+    policy: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    outcome: str = "allow"
+    termination: str = "complete"
+    rule: str = ""
+    category: str = ""
+    status: int = 0  # the status that the client got, as far as this filter knows
+    request: Phase = field(default_factory=Phase)
+    response: Phase = field(default_factory=Phase)
+    duration_ms: float = 0.0
+    trace_id: str = ""
