@@ -188,6 +188,7 @@ class Policy(Protocol):
 
     digest: str
     models: Sequence[Model]
+    local: Sequence[str]  # names of the detectors that `find` runs
     message: str
 
     def route(self, method: str, host: str, path: str) -> Route:

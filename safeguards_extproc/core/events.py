@@ -86,7 +86,7 @@ class Woke:
 
 @dataclass(slots=True)
 class Aborted:
-    """The stream is over before the exchange was. `cause`: "closed" (Envoy or a peer went away), "shutdown", "error"."""
+    """The stream is over before the exchange was; `cause` is "closed" (a peer went away), "shutdown" or "error"."""
 
     cause: str
     at: float = 0.0

@@ -24,10 +24,9 @@ class Checks:
 
 @dataclass(slots=True)
 class ChannelAccount:
-    """Characters of one kind of text: read out of the body, cut into windows, cleared by every check that was due."""
+    """Characters of one kind of text: read out of the body, and scanned by every check that was due."""
 
     chars: int = 0
-    windowed: int = 0
     scanned: int = 0
 
 

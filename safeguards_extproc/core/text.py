@@ -163,6 +163,28 @@ class Framer(Protocol):
         ...
 
 
+class Decoder(Protocol):
+    """Undoes a content-encoding, bounded. Raises MalformedBody("content-encoding") or LimitExceeded."""
+
+    def push(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes:
+        """The rest; raises if the compressed data is cut short."""
+        ...
+
+
+class Wire(Protocol):
+    """The wire formats as an exchange needs them."""
+
+    def resolve(self, name: str, method: str, target: str) -> Format:
+        """The format called `name`, or for "auto" the one that claims the path; "opaque" if none does."""
+        ...
+
+    def decoder(self, encoding: str, limit: int) -> Decoder:
+        """For a content-encoding header's value; at most `limit` bytes come out."""
+        ...
+
+
 class Format(Protocol):
     """One provider API. Stateless; `MalformedBody` is the only error that reading may raise."""
 

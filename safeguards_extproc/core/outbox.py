@@ -1,0 +1,242 @@
+"""When an answer may go, and as what. No other module knows Envoy's conventions.
+
+Duplex (FULL_DUPLEX_STREAMED): headers, then body, then the end, each when we like; the end once.
+Paired (all other modes): exactly one answer to each message, in order; headers cannot wait for the body.
+Silent (observability mode): nothing is ever said.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from safeguards_extproc.core.effects import AnswerBody, Effect, Metadata, SendBody, SendHeaders, SendTrailers
+from safeguards_extproc.core.events import BodyMode, Opened
+from safeguards_extproc.core.text import Direction
+
+CHUNK = 62_000
+"""Most bytes of one answer in full duplex: Envoy asks for at most 64 KiB a message."""
+
+
+class Outbox(Protocol):
+    """Answers of one direction. `holds` is whether headers may wait until the body has a verdict."""
+
+    holds: bool
+    ended: bool
+
+    def took_headers(self, end: bool) -> None: ...
+
+    def took_body(self, data: bytes, end: bool, *, exact: bool = True) -> None:
+        """A chunk came in. `exact` False: what goes out is never these bytes (they were compressed)."""
+        ...
+
+    def took_trailers(self) -> None: ...
+
+    def headers(self, answer: SendHeaders) -> None: ...
+
+    def body(self, data: bytes, consumed: int) -> None:
+        """Bytes go on that stand for `consumed` bytes that came in."""
+        ...
+
+    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Everything that came in has been answered for. `headers` are set where a body answer still can."""
+        ...
+
+    def cut(self, data: bytes, metadata: Metadata | None = None) -> None:
+        """These are the last bytes, whatever else comes in."""
+        ...
+
+
+class Duplex:
+    """N in, M out. The end goes with the last bytes, or as the answer to trailers."""
+
+    __slots__ = ("_direction", "_headers_only", "_out", "_pending", "_trailers", "ended", "holds")
+
+    def __init__(self, direction: Direction, out: list[Effect]) -> None:
+        self._direction, self._out = direction, out
+        self._pending: list[bytes] = []
+        self._trailers = self._headers_only = self.ended = False
+        self.holds = True
+
+    def took_headers(self, end: bool) -> None:
+        self._headers_only = end
+
+    def took_body(self, data: bytes, end: bool, *, exact: bool = True) -> None:
+        pass
+
+    def took_trailers(self) -> None:
+        self._trailers = True
+
+    def headers(self, answer: SendHeaders) -> None:
+        self._out.append(answer)
+
+    def body(self, data: bytes, consumed: int) -> None:
+        if data and not self.ended:
+            self._send(data, end=False)
+
+    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        if self._headers_only:
+            return
+        if self._trailers:
+            self._out.append(SendTrailers(self._direction, metadata))
+            return
+        last = self._out[-1] if self._out else None
+        if isinstance(last, SendBody) and last.direction is self._direction and not last.end:
+            last.end, last.metadata = True, metadata
+        else:
+            self._out.append(SendBody(self._direction, b"", True, metadata))
+
+    def cut(self, data: bytes, metadata: Metadata | None = None) -> None:
+        if not self.ended:
+            self.ended = True
+            self._send(data, end=True, metadata=metadata)
+
+    def _send(self, data: bytes, *, end: bool, metadata: Metadata | None = None) -> None:
+        out, direction = self._out, self._direction
+        if len(data) <= CHUNK:
+            out.append(SendBody(direction, data, end, metadata))
+            return
+        last = (len(data) - 1) // CHUNK * CHUNK
+        for start in range(0, last, CHUNK):
+            out.append(SendBody(direction, data[start : start + CHUNK], False))
+        out.append(SendBody(direction, data[last:], end, metadata))
+
+
+class Paired:
+    """One answer to each message: to a chunk, once every byte of it is accounted for; to the last, with the rest."""
+
+    __slots__ = ("_buffered", "_consumed", "_cut", "_direction", "_ended_in", "_out", "_owed", "_ready", "_taken")
+    __slots__ += ("_trailers", "ended", "holds")
+
+    def __init__(self, direction: Direction, out: list[Effect], *, buffered: bool) -> None:
+        self._direction, self._out, self._buffered = direction, out, buffered
+        self._owed: deque[tuple[int, bytes | None]] = (
+            deque()
+        )  # where the chunk ends, and its bytes if they may go as is
+        self._ready = bytearray()
+        self._consumed = self._taken = 0
+        self._trailers = self._cut = self._ended_in = self.ended = False
+        self.holds = False
+
+    def took_headers(self, end: bool) -> None:
+        self._ended_in = end
+
+    def took_body(self, data: bytes, end: bool, *, exact: bool = True) -> None:
+        if self._cut or self.ended:
+            self._out.append(AnswerBody(self._direction, b"" if self._cut else None))
+            return
+        self._taken += len(data)
+        self._owed.append((self._taken, data if exact else None))
+        self._ended_in = end or self._buffered
+
+    def took_trailers(self) -> None:
+        self._ended_in = True
+        if self._cut or self.ended:
+            self._out.append(SendTrailers(self._direction))
+        else:
+            self._trailers = True
+
+    def headers(self, answer: SendHeaders) -> None:
+        self._out.append(answer)
+
+    def body(self, data: bytes, consumed: int) -> None:
+        if self._cut or self.ended:
+            return
+        self._ready += data
+        self._consumed += consumed
+        keep = 1 if self._ended_in and not self._trailers else 0  # the last answer is `finish`'s to give
+        while len(self._owed) > keep and self._owed[0][0] <= self._consumed:
+            self._answer(self._owed.popleft()[1])
+
+    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
+        if self._cut or self.ended:
+            return
+        self.ended = True
+        while self._owed:
+            chunk = self._owed.popleft()[1]
+            if self._owed:
+                self._answer(chunk)
+            else:
+                self._answer(chunk, rest=True, metadata=metadata, headers=headers)
+        if self._trailers:
+            self._out.append(SendTrailers(self._direction, metadata))
+
+    def cut(self, data: bytes, metadata: Metadata | None = None) -> None:
+        if self._cut or self.ended:
+            return
+        self._cut = True
+        self._ready += data
+        if self._owed:
+            self._owed.popleft()
+            self._out.append(AnswerBody(self._direction, bytes(self._ready), metadata=metadata))
+            self._ready.clear()
+        while self._owed:
+            self._owed.popleft()
+            self._out.append(AnswerBody(self._direction, b""))
+        if self._trailers:
+            self._out.append(SendTrailers(self._direction))
+        self.ended = True
+
+    def _answer(
+        self,
+        chunk: bytes | None,
+        *,
+        rest: bool = False,
+        metadata: Metadata | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        ready = self._ready
+        if chunk is not None and ready.startswith(chunk) and (not rest or len(ready) == len(chunk)):
+            del ready[: len(chunk)]
+            self._out.append(AnswerBody(self._direction, None, headers if rest else (), (), metadata))
+            return
+        data = bytes(ready)
+        ready.clear()
+        if rest and self._buffered:
+            headers = [*headers, ("content-length", str(len(data)))]
+        self._out.append(AnswerBody(self._direction, data, headers if rest else (), (), metadata))
+
+
+class Silent:
+    """Observability mode: Envoy reads no answer."""
+
+    __slots__ = ("ended", "holds")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.holds = False
+
+    def took_headers(self, end: bool) -> None:
+        pass
+
+    def took_body(self, data: bytes, end: bool, *, exact: bool = True) -> None:
+        pass
+
+    def took_trailers(self) -> None:
+        pass
+
+    def headers(self, answer: SendHeaders) -> None:
+        pass
+
+    def body(self, data: bytes, consumed: int) -> None:
+        pass
+
+    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
+        self.ended = True
+
+    def cut(self, data: bytes, metadata: Metadata | None = None) -> None:
+        self.ended = True
+
+
+def outbox(opened: Opened, direction: Direction, out: list[Effect]) -> Outbox:
+    """The outbox that the first message of the stream asks for."""
+    if opened.silent:
+        return Silent()
+    mode = opened.request if direction is Direction.REQUEST else opened.response
+    if mode is BodyMode.DUPLEX:
+        return Duplex(direction, out)
+    return Paired(direction, out, buffered=mode in (BodyMode.BUFFERED, BodyMode.PARTIAL))

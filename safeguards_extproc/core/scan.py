@@ -1,0 +1,223 @@
+"""Scanning of one direction: text in, windows out to the models, verdicts back in the order of the windows.
+
+Verdicts are applied in window order even if scores arrive out of order, so an exchange is the same however fast its
+models were, and can be replayed exactly.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from safeguards_extproc.core.decision import (
+    ALLOWED,
+    TERMINAL,
+    Facts,
+    Findings,
+    Model,
+    Policy,
+    Result,
+    Span,
+    Verdict,
+    Windowing,
+)
+from safeguards_extproc.core.effects import Cancel, Classify, Effect
+from safeguards_extproc.core.record import Account, ChannelAccount, Checks
+from safeguards_extproc.core.text import Channel, Direction, Segment
+from safeguards_extproc.core.windows import Window, Windows
+
+NOTHING = Findings()
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A window on its way: `results` is None until its models have answered."""
+
+    window: Window
+    findings: Findings
+    results: Sequence[Result] | None = ()
+
+
+class Scan:
+    """What is known of the text of one direction, and what policy says of it so far.
+
+    `wait` lists the tickets that are out. `verdict` is final once it is terminal.
+    """
+
+    def __init__(
+        self, policy: Policy, direction: Direction, windowing: Windowing, tickets: Iterator[int], out: list[Effect]
+    ) -> None:
+        self.facts = Facts(direction)
+        self.account = Account()
+        self.verdict: Verdict = ALLOWED
+        self.decided = False
+        self.versions: dict[str, str] = {}
+        self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
+        self._windows = Windows(windowing, policy.tail)
+        self._order: deque[_Pending] = deque()
+        self._out_now: dict[int, _Pending] = {}
+        self._spans: dict[Channel, list[Span]] = {}
+        self._scanned: dict[Channel, int] = {}
+        self._models = [m for m in policy.models if (m.request if direction is Direction.REQUEST else m.response)]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some window has no verdict yet."""
+        return bool(self._order)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the verdict ends the exchange."""
+        return self.verdict.action in TERMINAL
+
+    def push(self, segment: Segment) -> int:
+        """Take a segment in; returns the offset at which it begins in its channel."""
+        channel = segment.channel
+        start = self._windows.length(channel)
+        if segment.text:
+            account = self.account.channels.get(channel[0].value)
+            if account is None:
+                account = self.account.channels[channel[0].value] = ChannelAccount()
+            account.chars += len(segment.text)
+            windows = self._windows.push(channel, segment.text)
+            if windows:
+                self._submit(windows)
+        return start
+
+    def close(self, channel: Channel) -> None:
+        self._submit(self._windows.close(channel))
+
+    def close_all(self) -> None:
+        self._submit(self._windows.close_all())
+
+    def flush(self) -> None:
+        """Have the text that waits for more scanned as it is, unless its channel's last window is still out."""
+        if not self._order:
+            self._submit(self._windows.flush())
+
+    def scored(self, ticket: int, results: Sequence[Result]) -> None:
+        """The models' answers to a window; late ones change nothing."""
+        pending = self._out_now.pop(ticket, None)
+        if pending is not None:
+            pending.results = results
+
+    def settle(self) -> Iterator[Window]:
+        """Apply the next verdicts, one window at a time, and yield each window that is cleared. Ends at a terminal
+        verdict: what that window holds, and all that follows, is not cleared."""
+        while self._order and self._order[0].results is not None:
+            pending = self._order.popleft()
+            self._absorb(pending)
+            if not self.terminal:
+                self.decide()
+            if self.terminal:
+                return
+            self._windows.clear(pending.window)
+            yield pending.window
+
+    def decide(self) -> Verdict:
+        """Ask policy again, with all that is known by now."""
+        self.decided = True
+        self.verdict = self._policy.decide(self.facts)
+        return self.verdict
+
+    def uninspectable(self, reason: str) -> Verdict:
+        """The text cannot be read, and why; the first reason counts. Policy says what that means."""
+        if not self.facts.uninspectable:
+            self.facts.uninspectable = self.account.uninspectable = reason
+        return self.verdict if self.terminal else self.decide()
+
+    def give_up(self) -> None:
+        """No verdict is needed any more."""
+        if self._out_now:
+            self._out.append(Cancel(list(self._out_now)))
+        for pending in self._order:
+            for model in self._due(pending.window):
+                self._checks(model.detector).skipped += 1
+        self._out_now.clear()
+        self._order.clear()
+
+    def cleared(self, channel: Channel) -> int:
+        """Characters of the channel that may go."""
+        return self._windows.cleared(channel)
+
+    def spans(self, channel: Channel) -> Sequence[Span]:
+        """What detectors marked, in offsets of the channel."""
+        return self._spans.get(channel, ())
+
+    def coverage(self) -> str:
+        """ "full" where every character of every text was scanned by every check that was due, "empty" where there was
+        no text, "none" where nothing was scanned or nothing could be read, else "partial"."""
+        account = self.account
+        chars = sum(channel.chars for channel in account.channels.values())
+        scanned = sum(channel.scanned for channel in account.channels.values())
+        if account.uninspectable and not scanned:
+            return "none"
+        if not chars:
+            return "empty"
+        if not scanned:
+            return "none"
+        return "full" if scanned == chars and not account.uninspectable else "partial"
+
+    def _due(self, window: Window) -> list[Model]:
+        kind = window.channel[0]
+        return [model for model in self._models if not model.kinds or kind in model.kinds]
+
+    def _submit(self, windows: Sequence[Window]) -> None:
+        for window in windows:
+            self.account.windows += 1
+            if not window.text:
+                self._order.append(_Pending(window, NOTHING))
+                continue
+            kind = window.channel[0]
+            findings = self._policy.find(kind, window.text)
+            pending = _Pending(window, findings)
+            self._order.append(pending)
+            due = self._due(window) if self._models else ()
+            if due:
+                ticket = next(self._tickets)
+                pending.results = None
+                self._out_now[ticket] = pending
+                self._out.append(Classify(ticket, kind, self._policy.views(window.text), due, self._direction))
+
+    def _checks(self, detector: str) -> Checks:
+        checks = self.account.checks.get(detector)
+        if checks is None:
+            checks = self.account.checks[detector] = Checks()
+        return checks
+
+    def _absorb(self, pending: _Pending) -> None:
+        window, findings = pending.window, pending.findings
+        if not window.text:
+            return
+        channel, facts = window.channel, self.facts
+        clean = bool(pending.results or self._policy.local)
+        for detector in self._policy.local:
+            self._checks(detector).run += 1
+        facts.absorb(channel[0], findings.scores)
+        for result in pending.results or ():
+            if result.failure:
+                clean = False
+                self._checks(result.detector).failed += 1
+                facts.failed.setdefault(result.detector, result.failure)
+            else:
+                self._checks(result.detector).run += 1
+                facts.absorb(channel[0], result.scores)
+            if result.version:
+                self.versions[result.detector] = result.version
+        if findings.spans or channel in self._spans:
+            self._mark(window, findings.spans)
+        if clean:
+            fresh = window.end - max(window.start, self._scanned.get(channel, 0))
+            if fresh > 0:
+                self.account.channels[channel[0].value].scanned += fresh
+                self._scanned[channel] = window.end
+
+    def _mark(self, window: Window, spans: Sequence[Span]) -> None:
+        # This window saw again what the last one could not see whole: its word counts for all that is still held.
+        channel, offset, cleared = window.channel, window.start - window.lead, self._windows.cleared(window.channel)
+        known = [span for span in self._spans.get(channel, ()) if span.end <= cleared]
+        for span in spans:
+            if span.end + offset > cleared:
+                known.append(Span(span.start + offset, span.end + offset, span.entity))
+        self._spans[channel] = known
