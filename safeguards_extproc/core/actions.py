@@ -21,7 +21,7 @@ class Point(enum.StrEnum):
 class Deed(enum.StrEnum):
     """What is done."""
 
-    PASS = "pass the bytes on as they are"
+    FORWARD = "pass the bytes on as they are"
     MARK = "pass on; say so in headers where they can still change, and in metadata"
     ROUTE = "set headers and choose the route anew"
     INSERT = "add a system instruction"
@@ -32,9 +32,9 @@ class Deed(enum.StrEnum):
 
 
 ACTIONS: dict[tuple[Action, Point], Deed] = {
-    (Action.ALLOW, Point.PROMPT): Deed.PASS,
-    (Action.ALLOW, Point.HELD): Deed.PASS,
-    (Action.ALLOW, Point.OPEN): Deed.PASS,
+    (Action.ALLOW, Point.PROMPT): Deed.FORWARD,
+    (Action.ALLOW, Point.HELD): Deed.FORWARD,
+    (Action.ALLOW, Point.OPEN): Deed.FORWARD,
     (Action.ANNOTATE, Point.PROMPT): Deed.MARK,
     (Action.ANNOTATE, Point.HELD): Deed.MARK,
     (Action.ANNOTATE, Point.OPEN): Deed.MARK,

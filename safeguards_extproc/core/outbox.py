@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from safeguards_extproc.core.effects import AnswerBody, Effect, Metadata, SendBody, SendHeaders, SendTrailers
@@ -19,10 +20,27 @@ CHUNK = 62_000
 """Most bytes of one answer in full duplex: Envoy asks for at most 64 KiB a message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Last:
+    """What goes with the last answer; headers only where a body answer can still change them (buffered)."""
+
+    metadata: Metadata | None = None
+    set: Sequence[tuple[str, str]] = ()
+    remove: Sequence[str] = ()
+
+
+NOTHING_MORE = Last()
+
+
 class Outbox(Protocol):
-    """Answers of one direction. `holds` is whether headers may wait until the body has a verdict."""
+    """Answers of one direction.
+
+    `holds`: whether headers may wait until the body has a verdict. `revocable`: whether a Refuse gives the client a
+    clean answer even after `headers`. `ended`: nothing more is due but answers to what Envoy still sends.
+    """
 
     holds: bool
+    revocable: bool
     ended: bool
 
     def took_headers(self, end: bool) -> None: ...
@@ -39,8 +57,8 @@ class Outbox(Protocol):
         """Bytes go on that stand for `consumed` bytes that came in."""
         ...
 
-    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Everything that came in has been answered for. `headers` are set where a body answer still can."""
+    def finish(self, last: Last = NOTHING_MORE) -> None:
+        """Everything that came in has been answered for."""
         ...
 
     def cut(self, data: bytes, metadata: Metadata | None = None) -> None:
@@ -51,13 +69,13 @@ class Outbox(Protocol):
 class Duplex:
     """N in, M out. The end goes with the last bytes, or as the answer to trailers."""
 
-    __slots__ = ("_direction", "_headers_only", "_out", "_pending", "_trailers", "ended", "holds")
+    __slots__ = ("_direction", "_headers_only", "_out", "_pending", "_trailers", "ended", "holds", "revocable")
 
     def __init__(self, direction: Direction, out: list[Effect]) -> None:
         self._direction, self._out = direction, out
         self._pending: list[bytes] = []
         self._trailers = self._headers_only = self.ended = False
-        self.holds = True
+        self.holds, self.revocable = True, False
 
     def took_headers(self, end: bool) -> None:
         self._headers_only = end
@@ -75,20 +93,20 @@ class Duplex:
         if data and not self.ended:
             self._send(data, end=False)
 
-    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def finish(self, last: Last = NOTHING_MORE) -> None:
         if self.ended:
             return
         self.ended = True
         if self._headers_only:
             return
         if self._trailers:
-            self._out.append(SendTrailers(self._direction, metadata))
+            self._out.append(SendTrailers(self._direction, last.metadata))
             return
-        last = self._out[-1] if self._out else None
-        if isinstance(last, SendBody) and last.direction is self._direction and not last.end:
-            last.end, last.metadata = True, metadata
+        sent = self._out[-1] if self._out else None
+        if isinstance(sent, SendBody) and sent.direction is self._direction and not sent.end:
+            sent.end, sent.metadata = True, last.metadata
         else:
-            self._out.append(SendBody(self._direction, b"", True, metadata))
+            self._out.append(SendBody(self._direction, b"", True, last.metadata))
 
     def cut(self, data: bytes, metadata: Metadata | None = None) -> None:
         if not self.ended:
@@ -109,8 +127,21 @@ class Duplex:
 class Paired:
     """One answer to each message: to a chunk, once every byte of it is accounted for; to the last, with the rest."""
 
-    __slots__ = ("_buffered", "_consumed", "_cut", "_direction", "_ended_in", "_out", "_owed", "_ready", "_taken")
-    __slots__ += ("_trailers", "ended", "holds")
+    __slots__ = (
+        "_buffered",
+        "_consumed",
+        "_cut",
+        "_direction",
+        "_ended_in",
+        "_out",
+        "_owed",
+        "_ready",
+        "_taken",
+        "_trailers",
+        "ended",
+        "holds",
+        "revocable",
+    )
 
     def __init__(self, direction: Direction, out: list[Effect], *, buffered: bool) -> None:
         self._direction, self._out, self._buffered = direction, out, buffered
@@ -120,7 +151,7 @@ class Paired:
         self._ready = bytearray()
         self._consumed = self._taken = 0
         self._trailers = self._cut = self._ended_in = self.ended = False
-        self.holds = False
+        self.holds, self.revocable = False, buffered
 
     def took_headers(self, end: bool) -> None:
         self._ended_in = end
@@ -152,7 +183,7 @@ class Paired:
         while len(self._owed) > keep and self._owed[0][0] <= self._consumed:
             self._answer(self._owed.popleft()[1])
 
-    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def finish(self, last: Last = NOTHING_MORE) -> None:
         if self._cut or self.ended:
             return
         self.ended = True
@@ -161,9 +192,9 @@ class Paired:
             if self._owed:
                 self._answer(chunk)
             else:
-                self._answer(chunk, rest=True, metadata=metadata, headers=headers)
+                self._answer(chunk, last)
         if self._trailers:
-            self._out.append(SendTrailers(self._direction, metadata))
+            self._out.append(SendTrailers(self._direction, last.metadata))
 
     def cut(self, data: bytes, metadata: Metadata | None = None) -> None:
         if self._cut or self.ended:
@@ -181,34 +212,27 @@ class Paired:
             self._out.append(SendTrailers(self._direction))
         self.ended = True
 
-    def _answer(
-        self,
-        chunk: bytes | None,
-        *,
-        rest: bool = False,
-        metadata: Metadata | None = None,
-        headers: Sequence[tuple[str, str]] = (),
-    ) -> None:
-        ready = self._ready
-        if chunk is not None and ready.startswith(chunk) and (not rest or len(ready) == len(chunk)):
+    def _answer(self, chunk: bytes | None, last: Last | None = None) -> None:
+        ready, said = self._ready, last or NOTHING_MORE
+        if chunk is not None and ready.startswith(chunk) and (last is None or len(ready) == len(chunk)):
             del ready[: len(chunk)]
-            self._out.append(AnswerBody(self._direction, None, headers if rest else (), (), metadata))
+            self._out.append(AnswerBody(self._direction, None, said.set, said.remove, said.metadata))
             return
         data = bytes(ready)
         ready.clear()
-        if rest and self._buffered:
-            headers = [*headers, ("content-length", str(len(data)))]
-        self._out.append(AnswerBody(self._direction, data, headers if rest else (), (), metadata))
+        changed = said.set
+        if last is not None and self._buffered:
+            changed = [*changed, ("content-length", str(len(data)))]
+        self._out.append(AnswerBody(self._direction, data, changed, said.remove, said.metadata))
 
 
 class Silent:
     """Observability mode: Envoy reads no answer."""
 
-    __slots__ = ("ended", "holds")
+    __slots__ = ("ended", "holds", "revocable")
 
     def __init__(self) -> None:
-        self.ended = False
-        self.holds = False
+        self.ended = self.holds = self.revocable = False
 
     def took_headers(self, end: bool) -> None:
         pass
@@ -225,7 +249,7 @@ class Silent:
     def body(self, data: bytes, consumed: int) -> None:
         pass
 
-    def finish(self, metadata: Metadata | None = None, headers: Sequence[tuple[str, str]] = ()) -> None:
+    def finish(self, last: Last = NOTHING_MORE) -> None:
         self.ended = True
 
     def cut(self, data: bytes, metadata: Metadata | None = None) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from safeguards_extproc.core.decision import (
     ALLOWED,
     TERMINAL,
+    Action,
     Facts,
     Findings,
     Model,
@@ -39,6 +40,17 @@ class _Pending:
     results: Sequence[Result] | None = ()
 
 
+@dataclass(slots=True)
+class _Unread:
+    """A place in the stream that cannot be read. It takes its turn among the windows, so that chunking changes nothing.
+
+    `final`: whatever policy says, nothing after this place can be read either.
+    """
+
+    reason: str
+    final: bool
+
+
 class Scan:
     """What is known of the text of one direction, and what policy says of it so far.
 
@@ -55,7 +67,7 @@ class Scan:
         self.versions: dict[str, str] = {}
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
         self._windows = Windows(windowing, policy.tail)
-        self._order: deque[_Pending] = deque()
+        self._order: deque[_Pending | _Unread] = deque()
         self._out_now: dict[int, _Pending] = {}
         self._spans: dict[Channel, list[Span]] = {}
         self._scanned: dict[Channel, int] = {}
@@ -105,8 +117,19 @@ class Scan:
     def settle(self) -> Iterator[Window]:
         """Apply the next verdicts, one window at a time, and yield each window that is cleared. Ends at a terminal
         verdict: what that window holds, and all that follows, is not cleared."""
-        while self._order and self._order[0].results is not None:
-            pending = self._order.popleft()
+        while self._order:
+            pending = self._order[0]
+            if isinstance(pending, _Unread):
+                self._order.popleft()
+                self.uninspectable(pending.reason)
+                if pending.final and not self.terminal:
+                    self.verdict = Verdict(Action.BLOCK, Action.BLOCK, self.verdict.fired, reason=pending.reason)
+                if self.terminal:
+                    return
+                continue
+            if pending.results is None:
+                return
+            self._order.popleft()
             self._absorb(pending)
             if not self.terminal:
                 self.decide()
@@ -127,13 +150,18 @@ class Scan:
             self.facts.uninspectable = self.account.uninspectable = reason
         return self.verdict if self.terminal else self.decide()
 
+    def unread(self, reason: str, *, final: bool = False) -> None:
+        """Something in the stream cannot be read: policy is asked once everything before it has its verdict."""
+        self._order.append(_Unread(reason, final))
+
     def give_up(self) -> None:
         """No verdict is needed any more."""
         if self._out_now:
             self._out.append(Cancel(list(self._out_now)))
         for pending in self._order:
-            for model in self._due(pending.window):
-                self._checks(model.detector).skipped += 1
+            if isinstance(pending, _Pending) and pending.window.text:
+                for model in self._due(pending.window):
+                    self._checks(model.detector).skipped += 1
         self._out_now.clear()
         self._order.clear()
 
@@ -217,7 +245,7 @@ class Scan:
         # This window saw again what the last one could not see whole: its word counts for all that is still held.
         channel, offset, cleared = window.channel, window.start - window.lead, self._windows.cleared(window.channel)
         known = [span for span in self._spans.get(channel, ()) if span.end <= cleared]
-        for span in spans:
-            if span.end + offset > cleared:
-                known.append(Span(span.start + offset, span.end + offset, span.entity))
+        known += [
+            Span(span.start + offset, span.end + offset, span.entity) for span in spans if span.end + offset > cleared
+        ]
         self._spans[channel] = known

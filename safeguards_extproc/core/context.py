@@ -1,0 +1,84 @@
+"""What both directions of an exchange share: its policy snapshot, its wire format, its effects, its clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from safeguards_extproc.core.decision import Policy, Route, Verdict
+from safeguards_extproc.core.effects import Effect, Metadata, Refuse
+from safeguards_extproc.core.events import BodyMode, Opened
+from safeguards_extproc.core.record import Phase
+from safeguards_extproc.core.scan import Scan
+from safeguards_extproc.core.text import Answer, Direction, Format, Refusal, Wire
+
+OURS = "x-safeguards-"
+"""Headers that begin so are ours alone: they are removed from what clients and upstreams send."""
+
+UNROUTED = Route("none", inspect=False)
+
+
+@dataclass(slots=True)
+class Context:
+    """`out` collects the effects of one `feed`. `now` is the time of the event at hand, `began` that of the first."""
+
+    policy: Policy
+    wire: Wire
+    id: str
+    opened: Opened
+    out: list[Effect]
+    tickets: Iterator[int]
+    began: float
+    now: float
+    route: Route = UNROUTED
+    format: Format | None = None
+    model: str = ""
+    streamed: bool = False
+
+    def ms(self) -> float:
+        """Milliseconds since the exchange began."""
+        return round((self.now - self.began) * 1000, 3)
+
+    def mode(self, direction: Direction) -> BodyMode:
+        return self.opened.request if direction is Direction.REQUEST else self.opened.response
+
+    def scan(self, direction: Direction) -> Scan:
+        scan = Scan(self.policy, direction, self.route.windowing, self.tickets, self.out)
+        features = scan.facts.features
+        features["route"] = self.route.name
+        features["format"] = self.format.name if self.format else "opaque"
+        return scan
+
+    def refusal(self, verdict: Verdict) -> Refusal:
+        """The words for a verdict that says no."""
+        return Refusal(verdict.reason, verdict.message or self.policy.message, verdict.category, self.id)
+
+    def answer(self, verdict: Verdict, *, as_error: bool) -> Answer:
+        """A whole answer that says no: the provider's error, or a successful answer that refuses."""
+        if self.format is None:
+            raise AssertionError("headers come first")
+        if as_error or verdict.reason != "policy":
+            return self.format.refuse(self.refusal(verdict))
+        return self.format.answer(self.refusal(verdict), model=self.model, streamed=self.streamed)
+
+    def refuse(self, verdict: Verdict, outcome: str, metadata: Metadata, *, as_error: bool) -> int:
+        """Answer the client ourselves; returns the status."""
+        answer = self.answer(verdict, as_error=as_error)
+        headers = [*answer.headers, (OURS + "id", self.id), (OURS + "outcome", outcome)]
+        self.out.append(Refuse(answer.status, headers, answer.body, f"safeguards_{outcome}", metadata))
+        return answer.status
+
+
+def foreign(fields: dict[str, str]) -> list[str]:
+    """Names of headers that only we may set."""
+    return [name for name in fields if name.startswith(OURS)]
+
+
+def close(phase: Phase, scan: Scan) -> None:
+    """Write what the scan knows into the record's phase."""
+    verdict, facts = scan.verdict, scan.facts
+    phase.decided, phase.action = verdict.decided.value, verdict.action.value
+    phase.scores = {kind.value: scores for kind, scores in facts.scores.items()}
+    phase.failed, phase.skipped, phase.features = facts.failed, facts.skipped, facts.features
+    phase.account = scan.account
+    phase.account.coverage = scan.coverage()

@@ -1,0 +1,163 @@
+"""One ext_proc stream is one Exchange: events in, effects out. The one class that a driver sees.
+
+It never awaits, never reads a clock, never logs. Every exchange ends in exactly one record, even when aborted.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from safeguards_extproc.core import context as shared
+from safeguards_extproc.core.context import Context
+from safeguards_extproc.core.decision import SEVERITY, Action, Policy, Verdict
+from safeguards_extproc.core.effects import Effect, Keep, Metadata
+from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Opened, Scored, Trailers, Woke
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.core.request import RequestLane
+from safeguards_extproc.core.response import ResponseLane
+from safeguards_extproc.core.text import Direction, Wire
+
+
+class Exchange:
+    """`policy` is the snapshot that this exchange keeps to its end. `at` is the time of the first message, seconds."""
+
+    def __init__(self, policy: Policy, wire: Wire, id: str, opened: Opened, at: float) -> None:
+        self._ctx = Context(policy, wire, id, opened, [], itertools.count(1), at, at)
+        self._request = RequestLane(self._ctx)
+        self._response = ResponseLane(self._ctx, self._may_release)
+        self._kept = self._over = False
+        self._method = self._trace = ""
+        self._status = 0
+
+    @property
+    def finished(self) -> bool:
+        """The record is kept and Envoy has every answer that it needs."""
+        return self._kept and (self._over or self._response.done or self._response.stopped)
+
+    @property
+    def held(self) -> int:
+        """Bytes held back."""
+        return self._request.held + self._response.held
+
+    @property
+    def waiting(self) -> bool:
+        """Scores are out, and the record waits for them."""
+        return not self._kept and (self._request.scan.waiting or self._response.scan.waiting)
+
+    def feed(self, event: Event) -> list[Effect]:
+        """What to do about `event`. Raises IllegalEvent, and nothing else."""
+        ctx = self._ctx
+        ctx.out.clear()
+        ctx.now = event.at or ctx.now
+        match event:
+            case Aborted():
+                self._abort(event.cause)
+                return list(ctx.out)
+            case Scored():
+                self._request.scan.scored(event.ticket, event.results)
+                self._response.scan.scored(event.ticket, event.results)
+            case Woke():
+                if not self._over:
+                    (self._request if event.timer == "request-body" else self._response).woke(event)
+            case Headers() | Body() | Trailers():
+                if self._over:
+                    return []
+                self._hear(event)
+        if not self._over:
+            self._advance()
+        return list(ctx.out)
+
+    def _hear(self, event: Headers | Body | Trailers) -> None:
+        lane: RequestLane | ResponseLane = self._response if event.direction is Direction.RESPONSE else self._request
+        if isinstance(event, Headers):
+            if lane is self._request:
+                self._method = event.fields.get(":method", "")
+                self._trace = event.fields.get("traceparent", "")[3:35]
+            lane.headers(event)
+        elif isinstance(event, Body):
+            lane.body(event)
+        else:
+            lane.trailers(event)
+
+    def _may_release(self) -> bool:
+        """Nothing of a response leaves before the request has its verdict, unless the request is only observed."""
+        return self._request.settled or not self._request.enforcing
+
+    def _advance(self) -> None:
+        request, response = self._request, self._response
+        request.advance()
+        if request.refused:
+            self._refuse(request.refused, request.phase.applied, as_error=self._ctx.route.refuse_as == "error")
+            return
+        response.advance()
+        if response.refused:
+            self._refuse(response.refused, response.phase.applied, as_error=response.as_error)
+        elif response.stopped:
+            self._keep("stopped")
+        elif response.done and request.settled:
+            self._keep("complete")
+
+    def _refuse(self, verdict: Verdict, outcome: str, *, as_error: bool) -> None:
+        ctx = self._ctx
+        self._over = True
+        self._response.scan.give_up()
+        metadata: Metadata = {
+            "id": ctx.id,
+            "policy": ctx.policy.digest,
+            "route": ctx.route.name,
+            "outcome": outcome,
+            "request": self._request.phase.applied,
+            "response": self._response.phase.applied,
+        }
+        self._status = ctx.refuse(verdict, outcome, metadata, as_error=as_error)
+        self._keep("refused")
+
+    def _abort(self, cause: str) -> None:
+        if not self._kept:
+            self._request.scan.give_up()
+            self._response.scan.give_up()
+            self._keep(cause)
+        self._over = True
+
+    def _keep(self, termination: str) -> None:
+        """Write the record, ahead of the answers of this turn."""
+        if self._kept:
+            return
+        self._kept = True
+        ctx, request, response = self._ctx, self._request, self._response
+        shared.close(request.phase, request.scan)
+        shared.close(response.phase, response.scan)
+        route, format_ = ctx.route, ctx.format
+        record = Record(
+            id=ctx.id,
+            route=route.name,
+            format=format_.name if format_ else "opaque",
+            method=self._method,
+            model=ctx.model,
+            streamed=ctx.streamed,
+            gate=route.gate.value,
+            release=route.release.value,
+            policy=ctx.policy.digest,
+            versions={**request.scan.versions, **response.scan.versions},
+            termination=termination,
+            status=self._status or response.status,
+            request=request.phase,
+            response=response.phase,
+            duration_ms=ctx.ms(),
+            trace_id=self._trace,
+        )
+        record.outcome = max((request.phase.applied, response.phase.applied), key=_severity)
+        for lane in (request, response):
+            verdict = lane.scan.verdict
+            if verdict.fired and not record.rule and lane.phase.applied == record.outcome:
+                record.rule, record.category = _leading(verdict), verdict.category
+        ctx.out.insert(0, Keep(record))
+
+
+def _severity(applied: str) -> int:
+    return SEVERITY[Action(applied)] if applied in SEVERITY else (len(SEVERITY) if applied == "timeout" else -1)
+
+
+def _leading(verdict: Verdict) -> str:
+    """The rule that gave the verdict its action."""
+    return next((fired.rule for fired in verdict.fired if fired.enforced and fired.action is verdict.action), "")

@@ -1,0 +1,283 @@
+"""The request's half of an exchange: nothing goes on before the gate says so.
+
+hold: headers and body wait for the verdict. overlap: they go on at once, and the response waits for the verdict.
+observe: they go on at once, and nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from safeguards_extproc.core import context as shared
+from safeguards_extproc.core.actions import ACTIONS, Deed, Point
+from safeguards_extproc.core.context import OURS, Context
+from safeguards_extproc.core.decision import Action, Gate, Verdict
+from safeguards_extproc.core.effects import SendHeaders, Wake
+from safeguards_extproc.core.events import Body, BodyMode, Headers, Trailers, Woke
+from safeguards_extproc.core.lifecycle import Stage, step
+from safeguards_extproc.core.outbox import Last, outbox
+from safeguards_extproc.core.record import Phase
+from safeguards_extproc.core.redact import chosen, edits
+from safeguards_extproc.core.text import Direction, Document, Edit, Segment
+from safeguards_extproc.errors import LimitExceeded, MalformedBody
+
+TIMER = "request-body"
+
+
+class RequestLane:
+    """`settled` once the verdict is final; `refused` holds the verdict that the client is told, if it is a no."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.phase = Phase()
+        self.scan = ctx.scan(Direction.REQUEST)
+        self.settled = False
+        self.refused: Verdict | None = None
+        self.held = 0
+        self._outbox = outbox(ctx.opened, Direction.REQUEST, ctx.out)
+        self._stage = Stage.HEADERS
+        self._waits = False
+        self._inspects = False
+        self._fields: dict[str, str] = {}
+        self._chunks: list[bytes] = []
+        self._parts: list[tuple[Segment, int]] = []
+        self._document = Document([])
+        self._plain: bytes | None = None
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether a verdict has consequences."""
+        return not self.ctx.opened.silent and self.ctx.route.gate is not Gate.OBSERVE
+
+    def headers(self, event: Headers) -> None:
+        ctx, fields = self.ctx, event.fields
+        self._stage = step(self._stage, event)
+        self._outbox.took_headers(event.end)
+        self.phase.headers_ms = ctx.ms()
+        method, target = fields.get(":method", ""), fields.get(":path", "")
+        ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
+        ctx.format = ctx.wire.resolve(ctx.route.format, method, target)
+        self.scan = ctx.scan(Direction.REQUEST)
+        self._fields = fields
+        self._inspects = ctx.route.inspect and not event.end
+        if not ctx.route.inspect:
+            self.settled = True
+        elif event.end:
+            self._conclude()
+        elif ctx.format.name == "opaque":
+            self._give_up_reading("opaque")
+        elif ctx.mode(Direction.REQUEST) in (BodyMode.NONE, BodyMode.PARTIAL):
+            self._give_up_reading("not-sent")
+        if self.refused:
+            return
+        self._waits = self._inspects and self.enforcing and ctx.route.gate is Gate.HOLD and not self.settled
+        if self._waits:
+            ctx.out.append(Wake(TIMER, ctx.route.limits.request_body_s))
+        if not self._waits or not self._outbox.holds:
+            self._send_headers()
+        if event.end:
+            self._outbox.finish()
+
+    def body(self, event: Body) -> None:
+        late = self._stage is Stage.ENDED
+        self._stage = step(self._stage, event)
+        data, account = event.data, self.scan.account
+        self._outbox.took_body(data, event.end)
+        if late:
+            return
+        account.bytes_in += len(data)
+        if not self._waits:
+            self._forward(data)
+        if self._inspects:
+            self._chunks.append(data)
+            if self._waits:
+                self.held += len(data)
+            if account.bytes_in > self.ctx.route.limits.request_bytes:
+                self._give_up_reading("too-large")
+        if event.end or self.ctx.mode(Direction.REQUEST) is BodyMode.BUFFERED:
+            self._stage = Stage.ENDED
+            self._end()
+
+    def trailers(self, event: Trailers) -> None:
+        late = self._stage is Stage.ENDED
+        self._stage = step(self._stage, event)
+        self._outbox.took_trailers()
+        if not late:
+            self._end()
+
+    def woke(self, event: Woke) -> None:
+        """The body took too long to come."""
+        if self._waits and not self.settled and self._stage is Stage.BODY:
+            self._refuse(Verdict(Action.BLOCK, Action.BLOCK, reason="timeout"), "timeout", "limit")
+
+    def advance(self) -> None:
+        """Apply the verdicts that have come in."""
+        if self.settled or self._stage is not Stage.ENDED:
+            return
+        for _ in self.scan.settle():
+            pass
+        if self.scan.terminal or not self.scan.waiting:
+            self._conclude()
+
+    def _forward(self, data: bytes) -> None:
+        self._outbox.body(data, len(data))
+        account = self.scan.account
+        account.bytes_released += len(data)
+        account.bytes_written += len(data)
+        if data and self._inspects:
+            account.released_unscanned = True
+        if self.phase.first_release_ms < 0:
+            self.phase.first_release_ms = self.ctx.ms()
+        self.phase.last_release_ms = self.ctx.ms()
+
+    def _end(self) -> None:
+        self.phase.ended_ms = self.ctx.ms()
+        if not self._waits:
+            self._outbox.finish()
+        if self._inspects and not self.settled:
+            self._read()
+        self.advance()
+
+    def _read(self) -> None:
+        """The body is whole: decode and parse it, and have its text scanned."""
+        ctx, scan = self.ctx, self.scan
+        body = b"".join(self._chunks)
+        self._chunks = [body]
+        if ctx.format is None:
+            raise AssertionError("headers come first")
+        try:
+            encoding = self._fields.get("content-encoding", "")
+            if encoding and encoding != "identity":
+                decoder = ctx.wire.decoder(encoding, ctx.route.limits.request_bytes)
+                body = decoder.push(body) + decoder.finish()
+            self._plain = body
+            scan.account.bytes_decoded = len(body)
+            self._document = document = ctx.format.read_request(body)
+        except MalformedBody as error:
+            self._give_up_reading("encoding" if error.reason == "content-encoding" else "malformed")
+            return
+        except LimitExceeded:
+            self._give_up_reading("too-large")
+            return
+        ctx.model, ctx.streamed = document.model, document.streamed
+        features = scan.facts.features
+        features.update(document.features)
+        features["streamed"] = document.streamed
+        features["bytes"] = len(body)
+        for segment in document.segments:
+            self._parts.append((segment, scan.push(segment)))
+        scan.close_all()
+        if scan.account.windows > ctx.route.limits.windows:
+            self._give_up_reading("too-large")
+        elif document.unread:
+            features["unread"] = ",".join(sorted(document.unread))
+            scan.uninspectable("unread")
+
+    def _give_up_reading(self, reason: str) -> None:
+        """The text cannot be judged. Policy says whether it goes on; if so it goes on as it is."""
+        verdict = self.scan.uninspectable(reason)
+        if self.scan.terminal or not self.scan.waiting:
+            self._inspects = False
+            self._carry_out(verdict)
+
+    def _conclude(self) -> None:
+        self._carry_out(self.scan.verdict if self.scan.terminal else self.scan.decide())
+
+    def _carry_out(self, verdict: Verdict) -> None:
+        """The verdict is final: do what it says."""
+        self.settled = True
+        self.scan.give_up()
+        self.phase.decided_ms = self.ctx.ms()
+        if not self.enforcing:
+            self.phase.applied = Action.ALLOW.value
+            self.phase.cause = "observe" if verdict.decided is not Action.ALLOW else ""
+            self._drop()
+            return
+        if ACTIONS.get((verdict.action, Point.PROMPT)) is Deed.REFUSE or self.scan.terminal:
+            self._refuse(verdict, verdict.action.value, "")
+            return
+        self.phase.applied = verdict.action.value
+        self.phase.cause = "shadow" if verdict.decided is not verdict.action else ""
+        if self._waits:
+            self._release(verdict)
+        self._drop()
+
+    def _drop(self) -> None:
+        self._chunks, self._parts, self.held, self._plain = [], [], 0, None
+
+    def _refuse(self, verdict: Verdict, applied: str, cause: str) -> None:
+        self.settled, self.refused = True, verdict
+        self.phase.applied, self.phase.cause = applied, cause
+        self.scan.give_up()
+        self._drop()
+
+    def _release(self, verdict: Verdict) -> None:
+        """Held bytes go on, edited if the verdict asks for it."""
+        account = self.scan.account
+        body = edited = b"".join(self._chunks)
+        dropped: list[str] = []
+        if (verdict.redact or verdict.steer) and self._plain is not None:
+            try:
+                edited = self._edit(self._plain, verdict)
+            except MalformedBody:
+                # What cannot be edited cannot go on: a mark ran across the punctuation of a value.
+                self._refuse(Verdict(Action.BLOCK, Action.BLOCK, reason="malformed"), "block", "failure")
+                return
+            if edited == self._plain:
+                edited = body
+            elif "content-encoding" in self._fields:
+                dropped.append("content-encoding")
+        self._waits = False
+        if self._outbox.holds:
+            self._send_headers(dropped)
+        account.bytes_released += len(body)
+        account.bytes_written += len(edited)
+        if body:
+            self._outbox.body(edited, len(body))
+            self.phase.first_release_ms = self.phase.last_release_ms = self.ctx.ms()
+        if self._stage is Stage.ENDED:
+            self._outbox.finish(Last() if self._outbox.holds else Last(self._metadata(), self._changes(), dropped))
+
+    def _edit(self, body: bytes, verdict: Verdict) -> bytes:
+        format_ = self.ctx.format
+        if format_ is None:
+            raise AssertionError("headers come first")
+        if verdict.redact:
+            wanted: list[Edit] = []
+            for channel in {segment.channel for segment, _ in self._parts}:
+                spans = chosen(self.scan.spans(channel), verdict.redact)
+                for span in spans:
+                    self.phase.redactions[span.entity] = self.phase.redactions.get(span.entity, 0) + 1
+                if spans:
+                    for segment, start in self._parts:
+                        if segment.channel == channel:
+                            wanted += edits(segment, start, spans)
+            if wanted:
+                body = format_.edit(body, wanted)
+        return format_.steer(body, verdict.steer) if verdict.steer else body
+
+    def _changes(self) -> list[tuple[str, str]]:
+        """Headers that the verdict sets on the way to the upstream."""
+        verdict = self.scan.verdict
+        if not (self.settled and self.enforcing):
+            return []
+        return [*((OURS + name, value) for name, value in verdict.annotations.items()), *verdict.reroute.items()]
+
+    def _metadata(self) -> dict[str, str | int | float | bool]:
+        return {
+            "id": self.ctx.id,
+            "policy": self.ctx.policy.digest,
+            "route": self.ctx.route.name,
+            "request": self.phase.applied,
+            **{f"annotation.{name}": value for name, value in self.scan.verdict.annotations.items()},
+        }
+
+    def _send_headers(self, dropped: Sequence[str] = ()) -> None:
+        removed = [*shared.foreign(self._fields), *dropped]
+        inspect = self.ctx.route.inspect
+        if inspect and self.ctx.route.strip_accept_encoding and "accept-encoding" in self._fields:
+            removed.append("accept-encoding")
+        changes = self._changes()
+        reroutes = bool(changes and self.scan.verdict.reroute)
+        metadata = self._metadata() if self.settled and inspect else None
+        self._outbox.headers(SendHeaders(Direction.REQUEST, changes, removed, reroutes, metadata))
