@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -38,12 +39,26 @@ class BreakerSettings:
 
 
 class Breaker:
-    """One peer's breaker. Each request takes a ticket with `admit` and gives it back with `settle`, always."""
+    """One peer's breaker. Each request takes a ticket with `admit` and gives it back with `settle`, always.
 
-    __slots__ = ("_generation", "_opened_at", "_outcomes", "_probing", "_row", "_settings", "_state", "_wait_s")
+    `moved` is told each new state as it is entered; half-open is entered by the probe.
+    """
 
-    def __init__(self, settings: BreakerSettings) -> None:
+    __slots__ = (
+        "_generation",
+        "_opened_at",
+        "_outcomes",
+        "_probing",
+        "_row",
+        "_settings",
+        "_state",
+        "_tell",
+        "_wait_s",
+    )
+
+    def __init__(self, settings: BreakerSettings, moved: Callable[[State], None] | None = None) -> None:
         self._settings = settings
+        self._tell = moved
         self._state = State.CLOSED
         self._generation = 0
         self._outcomes: deque[tuple[float, bool]] = deque(maxlen=settings.window)
@@ -123,3 +138,5 @@ class Breaker:
         self._outcomes.clear()
         self._row = 0
         self._probing = False
+        if self._tell:
+            self._tell(state)

@@ -92,6 +92,17 @@ def test_a_probe_nobody_waited_for_frees_its_place() -> None:
     assert breaker.admits(1)
 
 
+def test_it_tells_each_state_once() -> None:
+    """Who watches sees it open, probe, reopen, probe and close."""
+    seen: list[State] = []
+    breaker = Breaker(SETTINGS, seen.append)
+    tell(breaker, True, False, False, False)
+    tell(breaker, False, now=1)
+    tell(breaker, True, now=3)
+    states = [State.OPEN, State.HALF_OPEN, State.OPEN, State.HALF_OPEN, State.CLOSED]
+    assert states == seen
+
+
 @pytest.mark.parametrize("late", [True, False, None])
 def test_a_late_outcome_of_another_time_is_ignored(late: bool | None) -> None:
     """A request from before the breaker opened neither closes nor frees what came after."""
