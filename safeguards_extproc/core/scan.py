@@ -30,6 +30,9 @@ from safeguards_extproc.core.windows import Window, Windows
 
 NOTHING = Findings()
 
+REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malformed": "malformed"}
+"""What a client is told (`Refusal.reason`) where a text could not be read."""
+
 
 @dataclass(slots=True)
 class _Pending:
@@ -123,7 +126,8 @@ class Scan:
                 self._order.popleft()
                 self.uninspectable(pending.reason)
                 if pending.final and not self.terminal:
-                    self.verdict = Verdict(Action.BLOCK, Action.BLOCK, self.verdict.fired, reason=pending.reason)
+                    reason = REASONS.get(pending.reason, "policy")
+                    self.verdict = Verdict(Action.BLOCK, Action.BLOCK, self.verdict.fired, reason=reason)
                 if self.terminal:
                     return
                 continue

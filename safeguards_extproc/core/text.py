@@ -72,6 +72,9 @@ class Edit:
     end: int
     replacement: str
 
+    def __repr__(self) -> str:
+        return f"Edit({self.start}:{self.end}, {len(self.replacement)} chars)"
+
 
 @dataclass(slots=True)
 class Document:
@@ -126,6 +129,9 @@ class Answer:
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status}, {len(self.body)} bytes)"
 
 
 class StreamReader(Protocol):
