@@ -27,6 +27,7 @@ class KServeFake(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         self.loaded = True
         self.requests: list[list[str]] = []
         self.configs = 0
+        self.active = 0
         self.events: asyncio.Queue[str] = asyncio.Queue()
         self.go = asyncio.Event()
         self.go.set()
@@ -57,6 +58,10 @@ class KServeFake(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         async with asyncio.timeout(10):
             assert event == await self.events.get()
 
+    async def idle(self) -> bool:
+        """Whether it works for nobody: those whose callers left it was told to leave."""
+        return not self.active
+
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.go.wait()
         return service_pb2.ModelReadyResponse(ready=self.loaded)
@@ -73,11 +78,14 @@ class KServeFake(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         texts = [data.decode() for data in elements(request.raw_input_contents[0])]
         self.requests.append(texts)
         self.events.put_nowait("asked")
+        self.active += 1
         try:
             await self.go.wait()
         except asyncio.CancelledError:
             self.events.put_nowait("cancelled")
             raise
+        finally:
+            self.active -= 1
         if self.status:
             await context.abort(self.status, "as the test says")
         if "poison" in texts or 0 < self.largest < len(texts):

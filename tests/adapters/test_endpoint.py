@@ -89,7 +89,7 @@ async def test_an_answer_after_the_deadline_is_a_timeout(server: KServeFake, end
     await server.said("asked")
     server.go.clear()
     with pytest.raises(DetectorError, match="timeout"):
-        await endpoint.score("screen", ["0,0"], soon(0.05))
+        await endpoint.score("screen", ["0,0"], soon(0.5))
     await server.said("asked")
     await server.said("cancelled")
 
