@@ -79,54 +79,71 @@ capabilities:
 {{- end -}}
 {{- end -}}
 
-{{/* What Envoy needs, also printed by NOTES.txt. */}}
+{{/* What Envoy needs, printed by NOTES.txt; a test compares it with envoy/snippets/static-full-duplex.yaml. */}}
 {{- define "safeguards-extproc.envoy" -}}
 http_filters:
-- name: envoy.filters.http.ext_proc
-  typed_config:
-    "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
-    grpc_service:
-      envoy_grpc:
-        cluster_name: safeguards-extproc
-    failure_mode_allow: false
-    processing_mode:
-      request_header_mode: SEND
-      response_header_mode: SEND
-      request_body_mode: FULL_DUPLEX_STREAMED
-      response_body_mode: FULL_DUPLEX_STREAMED
-      request_trailer_mode: SEND
-      response_trailer_mode: SEND
+  - name: envoy.filters.http.ext_proc
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
+      grpc_service:
+        envoy_grpc:
+          cluster_name: safeguards
+      failure_mode_allow: false # a filter that is away must not mean traffic that nobody reads
+      status_on_error: {code: ServiceUnavailable} # what the client gets then: try again later
+      message_timeout: 10s # above the filter's own deadlines, so that it decides and not Envoy
+      processing_mode:
+        request_header_mode: SEND
+        request_body_mode: FULL_DUPLEX_STREAMED # headers are held until the verdict: no blocked request reaches the model
+        request_trailer_mode: SEND # full duplex demands it: a stream may end by trailers
+        response_header_mode: SEND
+        response_body_mode: FULL_DUPLEX_STREAMED # frames are held until their text is cleared
+        response_trailer_mode: SEND
+      metadata_options:
+        receiving_namespaces:
+          untyped: [safeguards] # unset, Envoy drops the verdict before the access log sees it
+      mutation_rules:
+        allow_all_routing: {value: false} # the filter chooses no host, scheme or method
+        allow_envoy: {value: false} # nor an x-envoy-* header
+        disallow_is_error: {value: true} # a forbidden change is an error to see, not a silence
+
 clusters:
-- name: safeguards-extproc
-  type: STRICT_DNS
-  dns_refresh_rate: 5s
-  respect_dns_ttl: false
-  connect_timeout: 1s
-  lb_policy: LEAST_REQUEST
-  common_lb_config:
-    healthy_panic_threshold: {value: 0}
-  circuit_breakers:
-    thresholds:
-    # One ext_proc stream lives as long as the answer it reads: the default of 1024 is soon reached.
-    - {max_connections: 100000, max_pending_requests: 100000, max_requests: 100000}
-  health_checks:
-  - timeout: 1s
-    interval: 1s
-    unhealthy_threshold: 1
-    healthy_threshold: 1
-    grpc_health_check: {service_name: readiness}
-  typed_extension_protocol_options:
-    envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-      "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-      explicit_http_config:
-        http2_protocol_options:
-          connection_keepalive: {interval: 30s, timeout: 5s}
-  load_assignment:
-    cluster_name: safeguards-extproc
-    endpoints:
-    - lb_endpoints:
-      - endpoint:
-          address:
-            socket_address: {address: {{ include "safeguards-extproc.host" . }}, port_value: {{ .Values.ports.extproc }}}
-          health_check_config: {port_value: {{ .Values.ports.health }}}
+  - name: safeguards
+    type: STRICT_DNS # one address per pod
+    dns_refresh_rate: 5s
+    connect_timeout: 1s
+    lb_policy: LEAST_REQUEST # streams last as long as answers do: take the process with the fewest
+    load_assignment:
+      cluster_name: safeguards
+      endpoints:
+        - lb_endpoints:
+            - endpoint:
+                address:
+                  socket_address:
+                    address: {{ include "safeguards-extproc.host" . }}
+                    port_value: {{ .Values.ports.extproc }}
+    common_lb_config:
+      healthy_panic_threshold: {value: 0} # never send to a process that says it is draining, even if all do
+    health_checks:
+      - timeout: 1s
+        interval: 1s
+        no_traffic_interval: 1s # the default of a minute would leave a restarted filter out for that long
+        unhealthy_threshold: 1 # a draining process answers NOT_SERVING: believe it at once
+        healthy_threshold: 1
+        grpc_health_check:
+          service_name: envoy.service.ext_proc.v3.ExternalProcessor
+    circuit_breakers:
+      thresholds: # one request here is one live model answer; the default of 1024 turns load into errors
+        - {priority: DEFAULT, max_connections: 4096, max_pending_requests: 40000, max_requests: 40000}
+        - {priority: HIGH, max_connections: 4096, max_pending_requests: 40000, max_requests: 40000}
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config:
+          http2_protocol_options: # gRPC
+            max_concurrent_streams: 1000
+            initial_stream_window_size: 1048576 # a whole prompt fits without waiting for a window update
+            initial_connection_window_size: 16777216
+            connection_keepalive: # finds a dead peer; the filter allows pings as often as this
+              interval: 30s
+              timeout: 5s
 {{- end -}}

@@ -1,0 +1,114 @@
+"""The README names everything by which users know the filter: metrics, error codes, headers, commands.
+
+Names are read from the source, each where it is written, so none can be added without being found here.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from safeguards_extproc.errors import FAILURES, MALFORMED, SafeguardsError
+
+ROOT = Path(__file__).parents[1]
+PREFIX = "x-safeguards-"
+
+Names = Callable[[Path], set[str]]
+
+
+def nodes(package: Path, pattern: str) -> Iterator[ast.AST]:
+    """Every node of every module whose path matches."""
+    for path in sorted(package.glob(pattern)):
+        yield from ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def metrics(package: Path) -> set[str]:
+    """Metric names, which are the strings in telemetry.py that begin with the project's prefix."""
+    strings = (node.value for node in nodes(package, "telemetry.py") if isinstance(node, ast.Constant))
+    return {text for text in strings if isinstance(text, str) and re.fullmatch(r"safeguards_(?!extproc)\w+", text)}
+
+
+def headers(package: Path) -> set[str]:
+    """Header names: written whole, or as the prefix OURS and the rest."""
+    found = set()
+    for node in nodes(package, "**/*.py"):
+        match node:
+            case ast.BinOp(left=ast.Name(id="OURS"), op=ast.Add(), right=ast.Constant(value=str() as rest)):
+                found.add(PREFIX + rest)
+            case ast.Constant(value=str() as text) if re.fullmatch(PREFIX + r"[a-z-]+", text):
+                found.add(text)
+    return found
+
+
+def commands(package: Path) -> set[str]:
+    """Commands: functions of cli.py under `@….command()`, by the name that is given or by their own."""
+    found = set()
+    for node in nodes(package, "cli.py"):
+        if isinstance(node, ast.FunctionDef):
+            for decorator in node.decorator_list:
+                match decorator:
+                    case ast.Call(func=ast.Attribute(attr="command"), args=[ast.Constant(value=str() as name), *_]):
+                        found.add(name)
+                    case ast.Call(func=ast.Attribute(attr="command")):
+                        found.add(node.name.replace("_", "-"))
+    return found
+
+
+def classes(root: type[SafeguardsError]) -> Iterator[type[SafeguardsError]]:
+    """The whole tree of errors."""
+    yield root
+    for child in root.__subclasses__():
+        yield from classes(child)
+
+
+def codes(_: Path) -> set[str]:
+    """Slugs of errors, and the reasons that they and results carry."""
+    return {each.code for each in classes(SafeguardsError)} | MALFORMED.keys() | FAILURES.keys()
+
+
+def missing(names: set[str], text: str) -> set[str]:
+    """Names that do not stand in the text as code."""
+    return names - set(re.findall(r"`([^`\s]+)`", text))
+
+
+@pytest.mark.parametrize("kind", [metrics, headers, commands, codes], ids=lambda kind: kind.__name__)
+def test_readme_names_all(kind: Names) -> None:
+    """Every name of this kind stands in the README."""
+    names = kind(ROOT / "safeguards_extproc")
+    assert names, "none found: has the place where they are written moved?"
+    absent = missing(names, (ROOT / "README.md").read_text())
+    assert not absent, f"{kind.__name__} that README.md does not name: {', '.join(sorted(absent))}"
+
+
+FOUND = [
+    (metrics, "telemetry.py", "A = Counter('safeguards_streams_total', 'Streams.')\nB = 'safeguards_extproc'"),
+    (headers, "core/a.py", "x = [(OURS + 'id', 1)]\ny = OURS + name\nz = 'x-safeguards-'"),
+    (headers, "adapters/a.py", "x = headers.get('x-safeguards-outcome', '')"),
+    (commands, "cli.py", "@app.command('check')\ndef check_policy(): ...\ndef other(): ..."),
+    (commands, "cli.py", "@policy.command()\ndef dry_run(): ..."),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "text"), FOUND)
+def test_finds_what_is_written(kind: Names, path: str, text: str, tmp_path: Path) -> None:
+    """The one name in the source is found, and is missing from a README that does not mention it."""
+    file = tmp_path / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+    (name,) = kind(tmp_path)
+    assert missing({name}, "Nothing here, not even `others`.") == {name}
+    assert missing({name}, f"| `{name}` | what it means |") == set()
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "CHANGELOG.md", "README.md", "DESIGN.md"])
+def test_links_and_paths_exist(name: str) -> None:
+    """Files of ours that a document names, by link or as code, are there."""
+    text = (ROOT / name).read_text()
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    named = re.findall(r"`((?:safeguards_extproc|tests|helm|policies|triton_models|envoy)/[\w./-]+)`", text)
+    absent = [path for path in [*linked, *named] if not (ROOT / path).exists()]
+    assert not absent, f"{name} names {', '.join(absent)}"
