@@ -28,8 +28,8 @@ from safeguards_extproc.core.effects import (
 from safeguards_extproc.core.events import Aborted, Body, BodyMode, Event, Headers, Opened, Scored, Trailers, Woke
 from safeguards_extproc.core.exchange import Exchange
 from safeguards_extproc.core.record import Record
-from safeguards_extproc.core.text import Direction
-from safeguards_extproc.wire import WIRE
+from safeguards_extproc.core.text import Direction, Wire
+from tests.world import PLAIN_WIRE
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 
@@ -82,9 +82,10 @@ class Conversation:
         response_mode: BodyMode | None = None,
         silent: bool = False,
         model: Model | None = None,
+        wire: Wire = PLAIN_WIRE,
     ) -> None:
         self.opened = Opened(mode, response_mode or mode, silent)
-        self.exchange = Exchange(policy, WIRE, "exchange-1", self.opened, 1.0)
+        self.exchange = Exchange(policy, wire, "exchange-1", self.opened, 1.0)
         self.model = model
         self.seen = {REQUEST: Seen(), RESPONSE: Seen()}
         self.refused: Refuse | None = None

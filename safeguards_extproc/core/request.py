@@ -111,12 +111,10 @@ class RequestLane:
             self._refuse(Verdict(Action.BLOCK, Action.BLOCK, reason="timeout"), "timeout", "limit")
 
     def advance(self) -> None:
-        """Apply the verdicts that have come in."""
+        """Decide once everything is known: nothing of a request can leave earlier anyway."""
         if self.settled or self._stage is not Stage.ENDED:
             return
-        for _ in self.scan.settle():
-            pass
-        if self.scan.terminal or not self.scan.waiting:
+        if self.scan.absorb_all():
             self._conclude()
 
     def _forward(self, data: bytes) -> None:

@@ -142,6 +142,13 @@ class Scan:
             self._windows.clear(pending.window)
             yield pending.window
 
+    def absorb_all(self) -> bool:
+        """Take in what has been answered, without a verdict yet; whether that is everything."""
+        while self._order and isinstance(pending := self._order[0], _Pending) and pending.results is not None:
+            self._order.popleft()
+            self._absorb(pending)
+        return not self._order
+
     def decide(self) -> Verdict:
         """Ask policy again, with all that is known by now."""
         self.decided = True

@@ -41,9 +41,12 @@ def test_a_direction_ends_however_it_came(events):
 def test_what_the_table_does_not_allow_is_an_error(events):
     """A message out of order is Envoy's fault, and named."""
     stage = Stage.HEADERS
-    with pytest.raises(IllegalEvent, match="request .* while waiting for"):
-        for event in events:
-            stage = step(stage, event)
+    *before, last = events
+    for event in before:
+        stage = step(stage, event)
+
+    with pytest.raises(IllegalEvent, match=r"request .* while waiting for"):
+        step(stage, last)
 
 
 def test_the_table_is_total_about_what_it_names():

@@ -1,0 +1,404 @@
+"""Conversations of one exchange: what Envoy says, what it is told, and the one record that remains."""
+
+from dataclasses import replace
+
+import pytest
+
+from safeguards_extproc.core.decision import Action, Gate, Model, Release, Result, Route, Windowing
+from safeguards_extproc.core.effects import Classify, Keep, Refuse, SendBody, SendHeaders
+from safeguards_extproc.core.events import Aborted, Body, BodyMode, Trailers
+from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
+from tests.world import DONE, SORRY, WordPolicy, event, plain_request, plain_stream
+
+SCREEN = Model("screen", "screen", 100)
+POLICY = WordPolicy()
+SMALL = Windowing(first=16, largest=32, overlap=12, flush_ms=50)
+STREAMING = WordPolicy(place=Route("test", windowing=SMALL))
+
+
+def test_a_harmless_exchange_passes_untouched():
+    """Every byte is the same in both directions, and the record says that all of it was scanned."""
+    ask, answer = plain_request("hello"), b'{"text": "hi"}'
+    talk = Conversation(POLICY).request(ask).response(answer)
+
+    assert (talk.upstream_saw(), talk.client_saw()) == (ask, answer)
+    assert (talk.record.outcome, talk.record.termination) == ("allow", "complete")
+    assert (talk.record.request.account.coverage, talk.record.response.account.coverage) == ("full", "full")
+    assert talk.exchange.finished
+
+
+def test_a_blocked_request_never_reaches_the_upstream():
+    """Headers are withheld until the verdict: the only thing that Envoy is told is the refusal."""
+    talk = Conversation(POLICY).request(plain_request("FORBIDDEN"), 3)
+
+    assert talk.seen[REQUEST].headers is None
+    assert talk.refused is not None
+    assert talk.refused.status == 400
+    assert (talk.record.outcome, talk.record.termination, talk.record.rule) == ("block", "refused", "FORBIDDEN")
+
+
+def test_the_record_is_kept_before_the_answer():
+    """A crash after the answer cannot lose the record."""
+    talk = Conversation(POLICY)
+    talk.feed(request_headers())
+    effects = talk.feed(Body(REQUEST, plain_request("FORBIDDEN"), True))
+
+    assert [type(effect) for effect in effects] == [Keep, Refuse]
+
+
+def test_a_bad_answer_is_refused_before_its_first_byte():
+    """Response headers wait for the first verdict, so the client gets a clean status."""
+    talk = Conversation(POLICY).request(plain_request("hello")).stream(plain_stream("FORBIDDEN"))
+
+    assert talk.seen[RESPONSE].headers is None
+    assert talk.refused is not None
+    assert (talk.record.outcome, talk.record.request.applied, talk.record.response.applied) == (
+        "block",
+        "allow",
+        "block",
+    )
+
+
+def test_a_stream_is_stopped_with_its_dialects_last_events():
+    """What was clean has left; what follows is the ending, and nothing of the bad window."""
+    clean = "some perfectly fine words to begin with, "
+    talk = Conversation(STREAMING).request(plain_request("hello")).stream(plain_stream(clean, "then FORBIDDEN words"))
+
+    assert talk.client_saw().endswith(SORRY)
+    assert b"FORBIDDEN" not in talk.client_saw()
+    assert b"perfectly" in talk.client_saw()
+    assert talk.seen[RESPONSE].ended == 1
+    assert (talk.record.outcome, talk.record.termination) == ("stop", "stopped")
+
+
+def test_a_tool_call_waits_for_its_end():
+    """No part of a call leaves before the whole has a verdict."""
+    talk = Conversation(STREAMING).request(plain_request("hello"))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(text="I will now call a tool. ") + event(call="rm " * 30), False))
+    talk.fire("flush")
+    before = talk.client_saw()
+    talk.feed(Body(RESPONSE, event(call="FORBIDDEN", end=True) + DONE, True))
+
+    assert before == event(text="I will now call a tool. ")
+    assert talk.client_saw() == before + SORRY
+
+
+def test_a_slow_stream_is_flushed():
+    """Text that waits for more is scanned when the timer fires, and leaves."""
+    talk = Conversation(STREAMING).request(plain_request("hello"))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(text="short"), False))
+    held = talk.client_saw()
+    talk.fire("flush")
+
+    assert (held, talk.client_saw()) == (b"", event(text="short"))
+
+
+def test_frames_without_text_do_not_wait_for_ever():
+    """A heartbeat leaves with the first flush, though there is nothing to scan."""
+    talk = Conversation(STREAMING).request(plain_request("hello"))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(ping=1), False))
+    talk.fire("flush")
+
+    assert talk.client_saw() == event(ping=1)
+
+
+def test_redaction_runs_across_events():
+    """A word cut by frames is replaced; frames and other words stay."""
+    policy = WordPolicy({"SECRET": Action.REDACT}, Route("test", windowing=SMALL))
+    texts = ["my plan is a SE", "CR", "ET and nothing else at all"]
+    talk = Conversation(policy).request(plain_request("hello")).stream(plain_stream(*texts), 5)
+
+    assert talk.client_saw() == plain_stream("my plan is a [REDACTED:SECRET]", "", " and nothing else at all")
+    assert (talk.record.outcome, talk.record.response.redactions) == ("redact", {"secret": 1})
+
+
+def test_an_edited_request_loses_its_encoding():
+    """What was compressed goes on as plain JSON, and the header says so."""
+    policy = WordPolicy({"SECRET": Action.REDACT})
+    talk = Conversation(policy).request(plain_request("SECRET")[::-1], content_encoding="reversed")
+
+    assert b"[REDACTED:SECRET]" in talk.upstream_saw()
+    assert "content-encoding" in talk.seen[REQUEST].headers.remove
+
+
+def test_an_encoded_request_without_edits_keeps_its_bytes():
+    """It was read, and goes on exactly as it came."""
+    body = plain_request("hello")[::-1]
+    talk = Conversation(POLICY).request(body, content_encoding="reversed")
+
+    assert talk.upstream_saw() == body
+
+
+def test_steering_adds_an_instruction():
+    """The request carries the system instruction that policy wrote."""
+    talk = Conversation(WordPolicy({"ODD": Action.STEER})).request(plain_request("ODD"))
+
+    assert b"Be kind." in talk.upstream_saw()
+
+
+def test_rerouting_chooses_the_route_anew():
+    """The header is set before the route is."""
+    talk = Conversation(WordPolicy({"ODD": Action.REROUTE})).request(plain_request("ODD"))
+
+    assert talk.seen[REQUEST].headers.clear_route_cache
+    assert ("x-tier", "safe") in talk.seen[REQUEST].headers.set
+
+
+def test_client_headers_cannot_forge_ours():
+    """x-safeguards-* from outside is removed in both directions."""
+    talk = Conversation(POLICY).request(plain_request("hello"), x_safeguards_outcome="allow")
+    talk.response(b'{"text": "hi"}', x_safeguards_id="forged")
+
+    assert talk.seen[REQUEST].headers.remove == ["x-safeguards-outcome"]
+    assert talk.seen[RESPONSE].headers.remove == ["x-safeguards-id"]
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_each_gate_ends_in_the_same_verdict(gate):
+    """The gate decides when bytes go, not what is decided."""
+    talk = Conversation(WordPolicy(place=Route("test", gate=gate))).request(plain_request("FORBIDDEN"))
+    if gate is Gate.OBSERVE:
+        talk.response(b'{"text": "hi"}')
+
+    assert talk.record.request.decided == "block"
+    assert (talk.refused is None) == (gate is Gate.OBSERVE)
+
+
+def test_overlap_withholds_the_answer_until_the_verdict():
+    """The request is on its way at once; the response waits for the scores."""
+    policy = WordPolicy(place=Route("test", gate=Gate.OVERLAP), models=[SCREEN])
+    talk = Conversation(policy).request(plain_request("hello"))
+    ask = talk.out[0].ticket
+    talk.response(b'{"text": "hi"}')
+    held = talk.seen[RESPONSE].headers
+    talk.model = lambda text: {"screen.bad": 0.1}
+    talk.answer(ask)
+
+    assert talk.upstream_saw() == plain_request("hello")
+    assert held is None
+    assert talk.client_saw() == b'{"text": "hi"}'
+
+
+def test_overlap_refuses_when_the_verdict_comes():
+    """The model was asked, but the client never sees its answer."""
+    policy = WordPolicy(place=Route("test", gate=Gate.OVERLAP), models=[SCREEN])
+    talk = Conversation(policy).request(plain_request("hello"))
+    talk.feed(response_headers())
+    talk.model = lambda text: {"screen.bad": 0.9}
+    talk.answer(talk.out[0].ticket)
+
+    assert talk.refused is not None
+    assert talk.record.request.account.released_unscanned
+
+
+def test_observing_never_waits():
+    """The end of an observed answer goes on at once; its record comes with the scores."""
+    policy = WordPolicy(place=Route("test", gate=Gate.OBSERVE, release=Release.OBSERVE), models=[SCREEN])
+    talk = Conversation(policy).request(plain_request("hello")).stream(plain_stream("a", "b"))
+    ended, records = talk.seen[RESPONSE].ended, list(talk.records)
+    talk.model = lambda text: {"screen.bad": 0.9}
+    talk.answer(talk.out[0].ticket)
+
+    assert (ended, records) == (1, [])
+    assert (talk.record.outcome, talk.record.response.decided, talk.record.response.cause) == (
+        "allow",
+        "block",
+        "observe",
+    )
+
+
+def test_following_stops_after_the_fact():
+    """Bytes leave first; the verdict ends the stream."""
+    policy = WordPolicy(place=Route("test", release=Release.FOLLOW), models=[SCREEN])
+    talk = Conversation(policy)
+    talk.model = lambda text: {"screen.bad": 0.1}
+    talk.request(plain_request("hello"))
+    talk.model = None
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(text="x" * 500), False))
+    talk.model = lambda text: {"screen.bad": 0.9}
+    talk.answer(talk.out[0].ticket)
+
+    assert talk.client_saw() == event(text="x" * 500) + SORRY
+    assert talk.record.response.account.released_unscanned
+
+
+def test_a_failed_model_is_a_value():
+    """What a failure means is policy; the record says that the check failed."""
+    for action, refused in ((Action.BLOCK, True), (Action.ALLOW, False)):
+        policy = WordPolicy(models=[SCREEN], on_failure=action)
+        talk = Conversation(policy).request(plain_request("hello"))
+        talk.answer(talk.out[0].ticket, [Result("screen", failure="timeout")])
+        talk.abort()
+
+        assert (talk.refused is not None) == refused
+        assert talk.record.request.failed == {"screen": "timeout"}
+        assert talk.record.request.account.coverage == "none"
+
+
+def test_scores_out_of_order_are_applied_in_order():
+    """A late first window holds back what follows it."""
+    policy = WordPolicy(place=Route("test", windowing=SMALL), models=[SCREEN])
+    talk = Conversation(policy)
+    talk.model = lambda text: {"screen.bad": 0.0}
+    talk.request(plain_request("hello"))
+    talk.model = None
+    texts = ["first window text ", "second window of text here and more "]
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, b"".join(event(text=text) for text in texts), False))
+    first, second = (asked.ticket for asked in talk.out[:2])
+    talk.model = lambda text: {"screen.bad": 0.0}
+    talk_out = talk.out.pop(0)
+    talk.answer(second)
+    held = talk.client_saw()
+    talk.out.insert(0, talk_out)
+    talk.answer(first)
+
+    assert held == b""
+    assert talk.client_saw().startswith(event(text=texts[0]))
+
+
+def test_a_body_without_an_end_is_refused_in_time():
+    """A trickling client does not hold us for ever."""
+    talk = Conversation(POLICY)
+    talk.feed(request_headers())
+    talk.feed(Body(REQUEST, b"{", False))
+    talk.fire("request-body")
+
+    assert talk.refused.status == 408
+    assert (talk.record.request.applied, talk.record.request.cause) == ("timeout", "limit")
+
+
+def test_a_body_over_the_limit_is_refused():
+    """413 in the dialect, as soon as it is known."""
+    route = Route("test", limits=replace(Route("x").limits, request_bytes=10))
+    talk = Conversation(WordPolicy(place=route))
+    talk.feed(request_headers())
+    talk.feed(Body(REQUEST, b"x" * 11, False))
+
+    assert talk.refused.status == 413
+
+
+def test_what_cannot_be_read_is_policys_to_decide():
+    """Malformed, encoded in an unknown way, or opaque: refused or passed on whole, and recorded."""
+    for action in (Action.BLOCK, Action.ALLOW):
+        for path, body, headers in [
+            ("/v1", b"not json", {}),
+            ("/v1", b"{}", {"content_encoding": "zip"}),
+            ("/opaque", b"anything", {}),
+        ]:
+            policy = WordPolicy(on_uninspectable=action)
+            talk = Conversation(policy).request(body, 2, path=path, **headers).abort()
+
+            assert (talk.refused is not None) == (action is Action.BLOCK)
+            assert talk.upstream_saw() == (b"" if action is Action.BLOCK else body)
+            assert talk.record.request.account.coverage == "none"
+
+
+def test_a_request_without_a_body_passes():
+    """A GET has nothing to read."""
+    talk = Conversation(POLICY)
+    talk.feed(request_headers(end=True))
+
+    assert talk.seen[REQUEST].headers is not None
+
+
+def test_trailers_end_both_directions():
+    """Where trailers come, they are answered and the body has no end flag."""
+    talk = Conversation(POLICY)
+    talk.feed(request_headers())
+    talk.send(REQUEST, [plain_request("hello")], end=False).trailers(REQUEST)
+    talk.feed(response_headers("text/event-stream"))
+    talk.send(RESPONSE, [plain_stream("hi")], end=False).trailers(RESPONSE)
+
+    assert talk.upstream_saw() == plain_request("hello")
+    assert talk.client_saw() == plain_stream("hi")
+    assert talk.exchange.finished
+
+
+@pytest.mark.parametrize("mode", [BodyMode.BUFFERED, BodyMode.STREAMED])
+def test_paired_modes_answer_every_message(mode):
+    """Each chunk has one answer, and the bytes are the same."""
+    talk = Conversation(POLICY, mode=mode).request(plain_request("hello"), 4).stream(plain_stream("a b c", "d"), 7)
+
+    assert (talk.upstream_saw(), talk.client_saw()) == (plain_request("hello"), plain_stream("a b c", "d"))
+    assert (talk.owed(REQUEST), talk.owed(RESPONSE)) == (0, 0)
+
+
+def test_a_streamed_response_is_stopped_and_swallowed():
+    """In paired mode the upstream runs to its end; the client has the ending only."""
+    talk = Conversation(STREAMING, mode=BodyMode.DUPLEX, response_mode=BodyMode.STREAMED)
+    talk.request(plain_request("hello")).stream(plain_stream("FORBIDDEN " * 5, "and more"), 20)
+
+    assert talk.client_saw() == SORRY
+    assert talk.owed(RESPONSE) == 0
+
+
+def test_a_buffered_response_is_refused_cleanly():
+    """Envoy still has the headers: the status can change."""
+    talk = (
+        Conversation(POLICY, mode=BodyMode.BUFFERED).request(plain_request("hello")).response(b'{"text":"FORBIDDEN"}')
+    )
+
+    assert talk.refused.status == 400
+
+
+def test_observability_mode_is_silent():
+    """Nothing is said, everything is recorded."""
+    talk = Conversation(POLICY, silent=True).request(plain_request("FORBIDDEN")).response(b'{"text": "hi"}')
+
+    assert not [one for one in talk.log if isinstance(one, SendHeaders | SendBody | Refuse)]
+    assert talk.record.request.decided == "block"
+
+
+def test_an_aborted_exchange_leaves_one_record():
+    """Wherever it ends, and however often we are told."""
+    for events in range(6):
+        talk = Conversation(POLICY)
+        script = [
+            request_headers(),
+            Body(REQUEST, plain_request("hello"), True),
+            response_headers("text/event-stream"),
+            Body(RESPONSE, event(text="x"), False),
+            Body(RESPONSE, DONE, True),
+        ]
+        for step in script[:events]:
+            talk.feed(step)
+        talk.feed(Aborted("closed"))
+        talk.feed(Aborted("closed"))
+
+        assert talk.record.termination == ("complete" if events == 5 else "closed")
+
+
+def test_late_messages_change_nothing():
+    """Envoy repeats the end of large bodies; scores come after a refusal."""
+    talk = Conversation(POLICY).request(plain_request("hello"))
+    talk.feed(Body(REQUEST, b"again", True))
+    talk.feed(Trailers(REQUEST))
+
+    assert talk.upstream_saw() == plain_request("hello")
+
+
+def test_shadow_decides_and_lets_pass():
+    """The record has the whole decision; only the last step is softened."""
+    talk = Conversation(WordPolicy(shadow=True)).request(plain_request("FORBIDDEN")).response(b'{"text": "hi"}')
+
+    assert talk.client_saw() == b'{"text": "hi"}'
+    assert (talk.record.request.decided, talk.record.request.applied, talk.record.request.cause) == (
+        "block",
+        "allow",
+        "shadow",
+    )
+
+
+def test_models_are_asked_once_per_window():
+    """A model that is due is asked; its answer is in the record."""
+    talk = Conversation(WordPolicy(models=[SCREEN]), model=lambda text: {"screen.bad": 0.2})
+    talk.request(plain_request("hello")).response(b'{"text": "hi"}')
+
+    assert len([one for one in talk.log if isinstance(one, Classify)]) == 2
+    assert talk.record.request.scores["user"]["screen.bad"] == 0.2
+    assert talk.record.versions == {"screen": "1"}

@@ -1,0 +1,225 @@
+"""A small world for the core: a wire format of one field, and a policy of a few words.
+
+The core knows formats and policies only by their protocols; these are complete ones, small enough to reason about.
+The format "plain": a request is {"text": …, "stream": …}, an answer {"text": …} or events `data: {"text": …}`,
+`{"call": …}` for a tool call, `{"end": true}` for its end, `[DONE]` for the end of all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from safeguards_extproc.core.decision import (
+    SEVERITY,
+    Action,
+    Facts,
+    Findings,
+    Fired,
+    Model,
+    Route,
+    Span,
+    Verdict,
+)
+from safeguards_extproc.core.text import Answer, Document, Edit, Kind, Reading, Refusal, Segment
+from safeguards_extproc.errors import MalformedBody
+
+TEST = Route("test")
+
+
+def event(**fields: object) -> bytes:
+    """One event of a plain stream."""
+    return b"data: " + json.dumps(fields).encode() + b"\n\n"
+
+
+DONE = b"data: [DONE]\n\n"
+SORRY = b'data: {"refused": true}\n\n' + DONE
+
+
+def plain_request(text: str, *, stream: bool = False) -> bytes:
+    return json.dumps({"text": text, "stream": stream}).encode()
+
+
+def plain_stream(*texts: str) -> bytes:
+    """A whole answer, an event for each text."""
+    return b"".join(event(text=text) for text in texts) + DONE
+
+
+@dataclass
+class LineFramer:
+    held: int = 0
+    _rest: bytes = b""
+
+    def push(self, data: bytes) -> list[bytes]:
+        *frames, self._rest = (self._rest + data).split(b"\n\n")
+        self.held = len(self._rest)
+        return [frame + b"\n\n" for frame in frames]
+
+    def finish(self) -> bytes:
+        rest, self._rest, self.held = self._rest, b"", 0
+        return rest
+
+
+class PlainReader:
+    def read(self, frame: bytes) -> Reading:
+        if frame.startswith(b":"):
+            return Reading()
+        data = frame.removeprefix(b"data: ").strip()
+        if data == b"[DONE]":
+            return Reading(finished=True, closed=[(Kind.CONTENT, "0")])
+        try:
+            said = json.loads(data)
+        except ValueError:
+            return Reading(unread="syntax")
+        segments = []
+        if "text" in said:
+            segments.append(Segment((Kind.CONTENT, "0"), said["text"], ("text",)))
+        if "call" in said:
+            segments.append(Segment((Kind.TOOL_CALL, "0.0"), said["call"], ("call",)))
+        return Reading(segments, [(Kind.TOOL_CALL, "0.0")] if said.get("end") else [])
+
+    def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
+        said = json.loads(frame.removeprefix(b"data: "))
+        for edit in sorted(edits, key=lambda one: -one.start):
+            (key,) = edit.path
+            said[key] = said[key][: edit.start] + edit.replacement + said[key][edit.end :]
+        return event(**said)
+
+    def ending(self, refusal: Refusal) -> bytes:
+        return SORRY
+
+    def released(self, frame: bytes) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Plain:
+    name: str = "plain"
+
+    def _read(self, body: bytes, kind: Kind) -> Document:
+        try:
+            said = json.loads(body)
+            return Document([Segment((kind, "0"), said["text"], ("text",))], streamed=bool(said.get("stream")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise MalformedBody("syntax") from error
+
+    def read_request(self, body: bytes) -> Document:
+        return self._read(body, Kind.USER)
+
+    def read_response(self, body: bytes, status: int) -> Document:
+        return self._read(body, Kind.CONTENT)
+
+    def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
+        said = json.loads(body)
+        for edit in sorted(edits, key=lambda one: -one.start):
+            said["text"] = said["text"][: edit.start] + edit.replacement + said["text"][edit.end :]
+        return json.dumps(said).encode()
+
+    def steer(self, body: bytes, instruction: str) -> bytes:
+        return json.dumps({"system": instruction, **json.loads(body)}).encode()
+
+    def framer(self) -> LineFramer:
+        return LineFramer()
+
+    def stream(self) -> PlainReader:
+        return PlainReader()
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        status = {"too-large": 413, "timeout": 408, "unsupported-encoding": 415}.get(refusal.reason, 400)
+        return Answer(status, [("content-type", "application/json")], b'{"error": "refused"}')
+
+    def answer(self, refusal: Refusal, *, model: str, streamed: bool) -> Answer:
+        return Answer(200, [], SORRY if streamed else b'{"refused": true}')
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """The content-encoding "reversed" of this world; everything comes at the end."""
+
+    held: list[bytes] = field(default_factory=list)
+
+    def push(self, data: bytes) -> bytes:
+        self.held.append(data)
+        return b""
+
+    def finish(self) -> bytes:
+        return b"".join(self.held)[::-1]
+
+
+class _PlainWire:
+    def resolve(self, name: str, method: str, target: str) -> Plain:
+        return Plain("opaque") if target.startswith("/opaque") else Plain()
+
+    def decoder(self, encoding: str, limit: int) -> Reverse:
+        if encoding != "reversed":
+            raise MalformedBody("content-encoding")
+        return Reverse()
+
+
+PLAIN_WIRE = _PlainWire()
+
+
+@dataclass(frozen=True)
+class WordPolicy:
+    """Words decide: `words` maps a word to what it asks for. With `models`, so does a score of 0.5 of "screen.bad"."""
+
+    words: dict[str, Action] = field(default_factory=lambda: {"FORBIDDEN": Action.BLOCK})
+    place: Route = TEST
+    models: Sequence[Model] = ()
+    shadow: bool = False
+    on_uninspectable: Action = Action.BLOCK
+    on_failure: Action = Action.BLOCK
+    local: Sequence[str] = ("words",)
+    digest: str = "d" * 64
+    message: str = "No."
+
+    def route(self, method: str, host: str, path: str) -> Route:
+        return self.place
+
+    def find(self, kind: Kind, text: str) -> Findings:
+        spans = []
+        for word in self.words:
+            at = text.find(word)
+            while at >= 0:
+                spans.append(Span(at, at + len(word), word.lower()))
+                at = text.find(word, at + 1)
+        return Findings({f"words.{word.lower()}": float(word in text) for word in self.words}, spans)
+
+    def views(self, text: str) -> Sequence[str]:
+        return (text,)
+
+    def tail(self, text: str) -> int:
+        redacted = [word for word, action in self.words.items() if action is Action.REDACT]
+        return max(
+            (n for word in redacted for n in range(1, len(word)) if text.endswith(word[:n])),
+            default=0,
+        )
+
+    def decide(self, facts: Facts) -> Verdict:
+        seen: dict[str, float] = {}
+        for scores in facts.scores.values():
+            for name, score in scores.items():
+                seen[name] = max(score, seen.get(name, 0.0))
+        asked = [(word, action) for word, action in self.words.items() if seen.get(f"words.{word.lower()}", 0) > 0]
+        if seen.get("screen.bad", 0) > 0.5:
+            asked.append(("screen", Action.BLOCK))
+        if facts.failed:
+            asked.append(("failure", self.on_failure))
+        if facts.uninspectable:
+            asked.append(("uninspectable", self.on_uninspectable))
+        decided = max((action for _, action in asked), key=SEVERITY.__getitem__, default=Action.ALLOW)
+        reason = {"too-large": "too-large", "encoding": "unsupported-encoding"}.get(facts.uninspectable, "policy")
+        verdict = Verdict(
+            decided,
+            decided,
+            tuple(Fired(name, action, not self.shadow) for name, action in asked),
+            annotations={"note": "odd"} if any(action is Action.ANNOTATE for _, action in asked) else {},
+            redact=frozenset(word.lower() for word, action in asked if action is Action.REDACT),
+            steer="Be kind." if any(action is Action.STEER for _, action in asked) else "",
+            reroute={"x-tier": "safe"} if any(action is Action.REROUTE for _, action in asked) else {},
+            reason=reason,
+        )
+        if self.shadow:
+            return replace(verdict, action=Action.ALLOW, annotations={}, redact=frozenset(), steer="", reroute={})
+        return verdict
