@@ -1,0 +1,1 @@
+"""The whole stack on one machine: for the demo, replays and tests with real parts."""
