@@ -1,0 +1,361 @@
+"""What the service tells its operators: metrics (Prometheus) and logs (JSON lines).
+
+The one rule: nothing a client or a model wrote gets out. Label values come from closed sets or the policy and are
+checked, their number is bounded; log values are short, of plain types, and no error speaks, only its type.
+
+One process, one registry: several workers listen on a port each.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import re
+import sys
+import threading
+import traceback
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Collected
+from prometheus_client.registry import Collector
+
+from safeguards_extproc import __version__
+from safeguards_extproc.core.record import Phase, Record
+
+FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+LONG = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+SIZES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A row of METRICS: a histogram if it has `buckets`, else a counter if its name ends in "_total", else a gauge."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+METRICS = tuple(
+    Metric("safeguards_" + name, text, labels, buckets)
+    for name, text, labels, buckets in (
+        ("build_info", "Always 1; the version of this service.", ("version",), ()),
+        ("streams_active", "ext_proc streams that are open.", (), ()),
+        ("streams_total", "ext_proc streams that ended, and how.", ("how",), ()),
+        ("streams_refused_total", "Streams that were not taken at all.", ("reason",), ()),
+        ("stream_seconds", "How long ext_proc streams lived.", (), LONG),
+        ("held_bytes", "Bytes of bodies held back in all streams.", (), ()),
+        ("received_bytes_total", "Bytes of messages from Envoy.", (), ()),
+        ("sent_bytes_total", "Bytes of messages to Envoy.", (), ()),
+        ("faults_total", "Bugs and broken promises that ended a stream.", ("where",), ()),
+        ("exchanges_total", "Exchanges by outcome and by how they ended.", ("route", "outcome", "termination"), ()),
+        ("verdicts_total", "Verdicts: decided with shadow rules, and applied.", ("phase", "decided", "applied"), ()),
+        ("rules_fired_total", "Rules that took part in a verdict.", ("phase", "rule", "action", "mode", "cause"), ()),
+        ("coverage_total", "Directions by how much of their text was scanned.", ("phase", "coverage"), ()),
+        ("uninspectable_total", "Directions whose text could not be read, and why.", ("phase", "reason"), ()),
+        ("released_unscanned_total", "Directions of which bytes left before a verdict.", ("phase",), ()),
+        ("windows_total", "Windows of text that were classified.", ("phase",), ()),
+        ("characters_total", "Characters of text read, and of those scanned.", ("phase", "kind", "state"), ()),
+        ("checks_total", "Windows by detector: run, failed, skipped.", ("phase", "detector", "result"), ()),
+        ("redactions_total", "Pieces of text redacted.", ("phase", "entity"), ()),
+        (
+            "phase_seconds",
+            "Time that was added. verdict: last byte in to verdict; first: headers in to first byte out; "
+            "last: last byte in to last byte out.",
+            ("phase", "step"),
+            FAST,
+        ),
+        ("detector_seconds", "Time to a detector's answer, with queueing.", ("detector",), FAST),
+        ("detector_failures_total", "Detectors that gave no answer, and why.", ("detector", "failure"), ()),
+        ("model_batch_texts", "Texts in one request to a model server.", ("model",), SIZES),
+        ("model_queue_seconds", "Wait of the first text of a request to a model server.", ("model",), FAST),
+        ("breaker_state", "1 for the state that a model's breaker is in.", ("model", "endpoint", "state"), ()),
+        ("policy_loads_total", "Loads of the policy; a failed one keeps the policy before.", ("result",), ()),
+        ("policy_info", "1 for the policy in force.", ("digest",), ()),
+        ("policy_loaded_timestamp_seconds", "When the policy in force was loaded.", (), ()),
+        ("records_total", "Decision records handed to the operating system.", (), ()),
+        ("record_bytes_total", "Bytes of decision records handed to the operating system.", (), ()),
+        ("record_failures_total", "Writes of decision records that failed, and why.", ("reason",), ()),
+        ("records_lost_total", "Decision records that were given up.", (), ()),
+        ("degraded", "1 where the service works with less than it should.", ("what",), ()),
+    )
+)
+"""Every metric of ours, as the README lists them; `process_*` come with the Prometheus client."""
+
+BREAKER_STATES = ("closed", "half-open", "open")
+MOST_SERIES = 2000
+OTHER = "other"
+
+_LABEL = re.compile(r"[A-Za-z0-9_*][A-Za-z0-9_.:/@+*-]{0,79}|")
+
+
+class Family:
+    """The series of one metric: bounded in number, with label values that are names.
+
+    Written by the event loop's thread only and read by the scraper's: a count costs a dictionary look-up, no lock. A
+    label value that is no name, and every value past MOST_SERIES, is "other".
+    """
+
+    __slots__ = ("_row", "_series")
+
+    def __init__(self, row: Metric) -> None:
+        self._row = row
+        self._series: dict[tuple[str, ...], list[float]] = {}
+        if not row.labels:
+            self._of(())
+
+    def add(self, amount: float, *labels: str) -> None:
+        """Count."""
+        (self._series.get(labels) or self._of(labels))[0] += amount
+
+    def set(self, value: float, *labels: str) -> None:
+        """Set a gauge."""
+        (self._series.get(labels) or self._of(labels))[0] = value
+
+    def only(self, value: float, *labels: str) -> None:
+        """Set a gauge and forget its other series."""
+        self._series = {}
+        self.set(value, *labels)
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Add to a histogram: a count for each bucket and one above them, then the sum."""
+        series = self._series.get(labels) or self._of(labels)
+        series[bisect_left(self._row.buckets, value)] += 1
+        series[-1] += value
+
+    def collect(self) -> Collected:
+        """The series as the Prometheus client wants them."""
+        row = self._row
+        items = list(self._series.items())
+        if row.buckets:
+            histogram = HistogramMetricFamily(row.name, row.help, labels=row.labels)
+            for labels, (*counts, total) in items:
+                ends = [*map(str, row.buckets), "+Inf"]
+                histogram.add_metric(labels, list(zip(ends, accumulate(counts), strict=True)), total)
+            return histogram
+        made = CounterMetricFamily if row.name.endswith("_total") else GaugeMetricFamily
+        family = made(row.name, row.help, labels=row.labels)
+        for labels, (value,) in items:
+            family.add_metric(labels, value)
+        return family
+
+    def _of(self, labels: tuple[str, ...]) -> list[float]:
+        key = tuple(label if _LABEL.fullmatch(label) else OTHER for label in labels)
+        if key not in self._series and len(self._series) >= MOST_SERIES:
+            key = (OTHER,) * len(labels)
+        return self._series.setdefault(key, [0.0] * (len(self._row.buckets) + 2 if self._row.buckets else 1))
+
+
+class Metrics(Collector):
+    """Counts. Serves the drivers (adapters.shared.Telemetry), scorers (adapters.triton.Observer) and sinks
+    (records.jsonl.Observer) as what they tell. Nothing here raises. Called from one thread."""
+
+    def __init__(self) -> None:
+        self._of = {row.name.removeprefix("safeguards_"): Family(row) for row in METRICS}
+        self._of["build_info"].set(1, __version__)
+        self._held: Callable[[], int] = lambda: 0
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+        ProcessCollector(registry=self.registry)
+
+    def collect(self) -> Iterator[Collected]:
+        """Called by the Prometheus client for each scrape, from its thread."""
+        self._of["held_bytes"].set(self._held())
+        for family in self._of.values():
+            yield family.collect()
+
+    def serve(self, host: str, port: int) -> tuple[int, Callable[[], None]]:
+        """Answer GET /metrics from a thread; the port (0 chooses one) and how to stop. OSError if it is taken."""
+        server, thread = start_http_server(port, host, registry=self.registry)
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return int(server.server_address[1]), stop
+
+    def watch_held(self, held: Callable[[], int]) -> None:
+        """Ask `held` for the bytes held back whenever metrics are read."""
+        self._held = held
+
+    def stream_opened(self) -> None:
+        """A stream began."""
+        self._of["streams_active"].add(1)
+
+    def stream_closed(self, how: str, seconds: float, received: int, sent: int) -> None:
+        """A stream ended; bytes are those of gRPC messages."""
+        of = self._of
+        of["streams_active"].add(-1)
+        of["streams_total"].add(1, how)
+        of["stream_seconds"].observe(seconds)
+        of["received_bytes_total"].add(received)
+        of["sent_bytes_total"].add(sent)
+
+    def stream_refused(self, reason: str) -> None:
+        """A stream was not taken."""
+        self._of["streams_refused_total"].add(1, reason)
+
+    def fault(self, where: str) -> None:
+        """A bug or a broken promise."""
+        self._of["faults_total"].add(1, where)
+
+    def detector(self, detector: str, failure: str, seconds: float) -> None:
+        """A detector's answer; `failure` is "" or a slug of errors.FAILURES."""
+        self._of["detector_seconds"].observe(seconds, detector)
+        if failure:
+            self._of["detector_failures_total"].add(1, detector, failure)
+
+    def batch(self, model: str, texts: int, waited_s: float) -> None:
+        """A request to a model server goes out."""
+        self._of["model_batch_texts"].observe(texts, model)
+        self._of["model_queue_seconds"].observe(waited_s, model)
+
+    def breaker(self, model: str, endpoint: str, state: str) -> None:
+        """A breaker is in `state` now."""
+        for each in BREAKER_STATES:
+            self._of["breaker_state"].set(each == state, model, endpoint, each)
+
+    def policy_loaded(self, digest: str, at: float) -> None:
+        """A policy came into force, at a Unix time."""
+        self._of["policy_loads_total"].add(1, "ok")
+        self._of["policy_info"].only(1, digest)
+        self._of["policy_loaded_timestamp_seconds"].set(at)
+
+    def policy_failed(self) -> None:
+        """A policy was refused; the one before stays."""
+        self._of["policy_loads_total"].add(1, "failed")
+
+    def record_kept(self, size: int) -> None:
+        """A record of `size` bytes is with the operating system."""
+        self._of["records_total"].add(1)
+        self._of["record_bytes_total"].add(size)
+
+    def record_failed(self, reason: str) -> None:
+        """A write failed."""
+        self._of["record_failures_total"].add(1, reason)
+
+    def records_lost(self, count: int) -> None:
+        """Records that could not be kept were given up."""
+        self._of["records_lost_total"].add(count)
+
+    def degraded(self, what: str, is_so: bool) -> None:
+        """Whether the service works with less than it should."""
+        self._of["degraded"].set(is_so, what)
+
+    def exchange(self, record: Record) -> None:
+        """A finished exchange."""
+        self._of["exchanges_total"].add(1, record.route, record.outcome, record.termination)
+        self._phase("request", record.request)
+        self._phase("response", record.response)
+
+    def _phase(self, name: str, phase: Phase) -> None:
+        of, account = self._of, phase.account
+        of["verdicts_total"].add(1, name, phase.decided, phase.applied)
+        of["coverage_total"].add(1, name, account.coverage)
+        for fired in phase.fired:
+            of["rules_fired_total"].add(1, name, fired.rule, fired.action, fired.mode, fired.cause)
+        for kind, channel in account.channels.items():
+            of["characters_total"].add(channel.chars, name, kind, "read")
+            of["characters_total"].add(channel.scanned, name, kind, "scanned")
+        for detector, checks in account.checks.items():
+            for result, count in (("run", checks.run), ("failed", checks.failed), ("skipped", checks.skipped)):
+                if count:
+                    of["checks_total"].add(count, name, detector, result)
+        for entity, count in phase.redactions.items():
+            of["redactions_total"].add(count, name, entity)
+        if account.windows:
+            of["windows_total"].add(account.windows, name)
+        if account.uninspectable:
+            of["uninspectable_total"].add(1, name, account.uninspectable)
+        if account.released_unscanned:
+            of["released_unscanned_total"].add(1, name)
+        for step, begin, end in (
+            ("verdict", phase.ended_ms, phase.decided_ms),
+            ("first", phase.headers_ms, phase.first_release_ms),
+            ("last", phase.ended_ms, phase.last_release_ms),
+        ):
+            if begin >= 0 and end >= 0:
+                of["phase_seconds"].observe(max(end - begin, 0.0) / 1000, name, step)
+
+
+LONGEST_VALUE = 200
+_PLAIN = (bool, int, float, type(None))
+
+
+def plain_only(_: Any, __: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Structlog processor: what is no number, truth value or short one-line string is replaced by its type and length.
+
+    An error in `exc_info` becomes its type and where it was raised; its message may quote what it failed on.
+    """
+    error = fields.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    elif isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        fields["error"], fields["where"] = describe(error)
+    for name, value in fields.items():
+        if isinstance(value, enum.Enum):
+            fields[name] = value = value.value
+        if isinstance(value, str):
+            if len(value) > LONGEST_VALUE or not value.isprintable():
+                fields[name] = f"<str, {len(value)}>"
+        elif not isinstance(value, _PLAIN):
+            size = f", {len(value)}" if hasattr(value, "__len__") else ""
+            fields[name] = f"<{type(value).__name__}{size}>"
+    return fields
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """The type of an error, and the last places it came through, innermost last: "stream.py:81 run; ..."."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    where = "; ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames)
+    return type(error).__name__, where[-LONGEST_VALUE:]
+
+
+class LibraryLogs(logging.Handler):
+    """What libraries log, without their words, which may quote a client's: who, where, how bad, and which error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass a library's record on."""
+        error, where = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else ("", "")
+        place = f"{record.filename}:{record.lineno}"
+        log = structlog.get_logger()
+        log.log(record.levelno, "library", library=record.name, place=place, error=error, where=where)
+
+
+def configure_logging(level: str = "info", file: TextIO | None = None) -> None:
+    """Write logs as JSON lines to `file`, standard error if none, at or above `level` ("debug" to "critical";
+    ValueError if unknown).
+
+    Takes over what libraries log and what ends a thread or the process.
+    """
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise ValueError(f"unknown log level {level!r}")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            plain_only,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file or sys.stderr),
+    )
+    logging.root.handlers[:] = [LibraryLogs()]
+    logging.root.setLevel(max(number, logging.WARNING))
+    logging.captureWarnings(True)
+    log = structlog.get_logger()
+    sys.excepthook = lambda _, error, __: log.critical("crashed", exc_info=error)
+    threading.excepthook = lambda crash: log.critical("thread crashed", exc_info=crash.exc_value)

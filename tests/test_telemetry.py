@@ -1,0 +1,289 @@
+"""What operators see, and what they must never see."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import sys
+import threading
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
+from safeguards_extproc.core.decision import Action
+from safeguards_extproc.core.record import Account, ChannelAccount, Checks, FiredRule, Phase, Record
+from safeguards_extproc.telemetry import LONGEST_VALUE, METRICS, MOST_SERIES, Metrics, configure_logging, plain_only
+
+SECRET = "my card is 4111 1111 1111 1111"
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value("safeguards_" + name, labels)
+
+
+RECORD = Record(
+    id="1",
+    route="chat",
+    outcome="block",
+    termination="refused",
+    request=Phase(
+        decided="block",
+        action="block",
+        applied="block",
+        fired=[FiredRule("jailbreak", "block", "enforce", "true")],
+        redactions={"email": 2},
+        account=Account(
+            windows=3,
+            channels={"user": ChannelAccount(900, 700)},
+            checks={"screen": Checks(run=2, failed=1)},
+            coverage="partial",
+            uninspectable="encoding",
+        ),
+        headers_ms=0.5,
+        ended_ms=2.0,
+        decided_ms=12.0,
+    ),
+    response=Phase(account=Account(released_unscanned=True, coverage="empty")),
+)
+
+
+def test_a_record_is_counted_once_in_each_thing_it_says() -> None:
+    """One blocked request: its outcome, verdict, rule, coverage, checks and the time it took."""
+    metrics = Metrics()
+    metrics.exchange(RECORD)
+    expected = {
+        "exchanges_total": (1, {"route": "chat", "outcome": "block", "termination": "refused"}),
+        "verdicts_total": (1, {"phase": "request", "decided": "block", "applied": "block"}),
+        "rules_fired_total": (
+            1,
+            {"phase": "request", "rule": "jailbreak", "action": "block", "mode": "enforce", "cause": "true"},
+        ),
+        "coverage_total": (1, {"phase": "request", "coverage": "partial"}),
+        "uninspectable_total": (1, {"phase": "request", "reason": "encoding"}),
+        "released_unscanned_total": (1, {"phase": "response"}),
+        "windows_total": (3, {"phase": "request"}),
+        "characters_total": (700, {"phase": "request", "kind": "user", "state": "scanned"}),
+        "checks_total": (2, {"phase": "request", "detector": "screen", "result": "run"}),
+        "redactions_total": (2, {"phase": "request", "entity": "email"}),
+        "phase_seconds_sum": (0.01, {"phase": "request", "step": "verdict"}),
+    }
+    assert expected == {name: (value(metrics, name, **labels), labels) for name, (_, labels) in expected.items()}
+    assert value(metrics, "checks_total", phase="request", detector="screen", result="skipped") is None
+    assert value(metrics, "phase_seconds_count", phase="request", step="first") is None
+
+
+def test_streams_are_counted_open_and_ended() -> None:
+    """Two came, one went, one was not taken."""
+    metrics = Metrics()
+    metrics.stream_opened()
+    metrics.stream_opened()
+    metrics.stream_closed("complete", 0.2, received=100, sent=50)
+    metrics.stream_refused("overload")
+    metrics.fault("peer")
+    metrics.watch_held(lambda: 4096)
+    assert value(metrics, "streams_active") == 1
+    assert value(metrics, "streams_total", how="complete") == 1
+    assert value(metrics, "streams_refused_total", reason="overload") == 1
+    assert value(metrics, "stream_seconds_bucket", le="0.5") == 1
+    assert value(metrics, "stream_seconds_bucket", le="0.1") == 0
+    assert value(metrics, "received_bytes_total") == 100
+    assert value(metrics, "sent_bytes_total") == 50
+    assert value(metrics, "faults_total", where="peer") == 1
+    assert value(metrics, "held_bytes") == 4096
+
+
+def test_detectors_and_breakers_are_seen() -> None:
+    """A slow answer, a failure, a shared request, and a breaker that is in one state at a time."""
+    metrics = Metrics()
+    metrics.detector("screen", "", 0.02)
+    metrics.detector("screen", "timeout", 0.05)
+    metrics.batch("screen", 7, 0.003)
+    metrics.breaker("screen", "triton:8001", "open")
+    metrics.breaker("screen", "triton:8001", "half-open")
+    assert value(metrics, "detector_seconds_count", detector="screen") == 2
+    assert value(metrics, "detector_failures_total", detector="screen", failure="timeout") == 1
+    assert value(metrics, "model_batch_texts_sum", model="screen") == 7
+    assert value(metrics, "model_queue_seconds_sum", model="screen") == 0.003
+    states = [value(metrics, "breaker_state", model="screen", endpoint="triton:8001", state=state)
+              for state in ("closed", "half-open", "open")]  # fmt: skip
+    assert states == [0, 1, 0]
+
+
+def test_policy_and_records_are_seen() -> None:
+    """The policy in force is one; failed loads and failed writes count."""
+    metrics = Metrics()
+    metrics.policy_loaded("sha256:aa", 1.0)
+    metrics.policy_failed()
+    metrics.policy_loaded("sha256:bb", 2.0)
+    metrics.record_kept(700)
+    metrics.record_failed("disk-full")
+    metrics.records_lost(3)
+    metrics.degraded("records", True)
+    assert value(metrics, "policy_info", digest="sha256:aa") is None
+    assert value(metrics, "policy_info", digest="sha256:bb") == 1
+    assert value(metrics, "policy_loads_total", result="ok") == 2
+    assert value(metrics, "policy_loads_total", result="failed") == 1
+    assert value(metrics, "policy_loaded_timestamp_seconds") == 2
+    assert value(metrics, "records_total") == 1
+    assert value(metrics, "record_bytes_total") == 700
+    assert value(metrics, "record_failures_total", reason="disk-full") == 1
+    assert value(metrics, "records_lost_total") == 3
+    assert value(metrics, "degraded", what="records") == 1
+
+
+def test_prometheus_can_read_it_and_finds_what_the_table_promises() -> None:
+    """Over HTTP: every row of METRICS with its help text, and the process's own."""
+    metrics = Metrics()
+    metrics.exchange(RECORD)
+    port, stop = metrics.serve("127.0.0.1", 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            families = list(text_string_to_metric_families(response.read().decode()))
+    finally:
+        stop()
+    seen = {family.name: family.documentation for family in families}
+    assert {row.name.removesuffix("_total"): row.help for row in METRICS}.items() <= seen.items()
+    assert "process_cpu_seconds" in seen
+
+
+def test_names_follow_the_conventions() -> None:
+    """Prefix, base units, unique, documented."""
+    assert len(METRICS) == len({row.name for row in METRICS})
+    for row in METRICS:
+        assert row.name.startswith("safeguards_")
+        assert not row.name.endswith(("_ms", "_count", "_sum", "_bucket"))
+        assert row.help.endswith(".")
+
+
+@given(st.text())
+def test_no_label_value_is_a_sentence(text: str) -> None:
+    """Whatever reaches a label, only names come out."""
+    metrics = Metrics()
+    metrics.fault(text)
+    (sample,) = (
+        sample for family in metrics.collect() if family.name == "safeguards_faults" for sample in family.samples
+    )
+    where = sample.labels["where"]
+    assert where in ("other", text)
+    assert not set(where) & set(' "\\\n{}')
+    assert len(where) <= 80
+
+
+def test_the_number_of_series_is_bounded() -> None:
+    """Past the bound everything is "other", and what was known still counts."""
+    metrics = Metrics()
+    for number in range(MOST_SERIES + 5):
+        metrics.fault(f"f{number}")
+    metrics.fault("f0")
+    assert value(metrics, "faults_total", where="f0") == 2
+    assert value(metrics, "faults_total", where="other") == 5
+
+
+@pytest.fixture
+def logged() -> Iterator[Any]:
+    """Configured logging, undone afterwards; call it for the lines so far."""
+    file = io.StringIO()
+    handlers, level = list(logging.root.handlers), logging.root.level
+    hooks = sys.excepthook, threading.excepthook
+    configure_logging("info", file)
+    yield lambda: [json.loads(line) for line in file.getvalue().splitlines()]
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    sys.excepthook, threading.excepthook = hooks
+
+
+def test_logs_are_json_with_level_and_time(logged: Any) -> None:
+    """One line, machine-readable; what is below the level is not written."""
+    log = structlog.get_logger()
+    log.debug("unseen")
+    log.warning("breaker", model="screen", state="open", after=5, action=Action.BLOCK)
+    (line,) = logged()
+    assert line.pop("time").endswith("Z")
+    expected = {
+        "event": "breaker",
+        "level": "warning",
+        "model": "screen",
+        "state": "open",
+        "after": 5,
+        "action": "block",
+    }
+    assert expected == line
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        (b"abc", "<bytes, 3>"),
+        ("x" * (LONGEST_VALUE + 1), f"<str, {LONGEST_VALUE + 1}>"),
+        ("two\nlines", "<str, 9>"),
+        (["a", "b"], "<list, 2>"),
+        ({"a": 1}, "<dict, 1>"),
+        (ValueError(SECRET), "<ValueError>"),
+        (None, None),
+        (1.5, 1.5),
+    ],
+)
+def test_values_that_could_be_text_are_not_written(given: object, written: object) -> None:
+    """Bytes, long strings, several lines, containers and errors are told by type and length."""
+    assert plain_only(None, "info", {"event": "e", "value": given}) == {"event": "e", "value": written}
+
+
+def test_an_error_is_told_by_type_and_place(logged: Any) -> None:
+    """Its message may quote what it failed on, so it stays unsaid."""
+    try:
+        raise ValueError(SECRET)
+    except ValueError:
+        structlog.get_logger().exception("scoring broke")
+    (line,) = logged()
+    assert line["error"] == "ValueError"
+    assert "test_telemetry.py:" in line["where"]
+    assert SECRET not in json.dumps(line)
+
+
+async def fails() -> None:
+    SECRET.encode("utf-16").decode("ascii")
+
+
+def test_libraries_cannot_quote_a_client(logged: Any) -> None:
+    """A forgotten task, a library's own error, a warning, a thread's and the process's end: who and where, no words."""
+
+    async def forget() -> None:
+        task = asyncio.create_task(fails())
+        await asyncio.wait([task])
+
+    asyncio.run(forget())
+    logging.getLogger("grpc").error("cannot parse %s", SECRET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn(SECRET, RuntimeWarning, stacklevel=1)
+    thread = threading.Thread(target=lambda: SECRET.index("?"))
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError(SECRET), None)
+    lines = logged()
+    assert [line.get("library", line["event"]) for line in lines] == [
+        "asyncio",
+        "grpc",
+        "py.warnings",
+        "thread crashed",
+        "crashed",
+    ]
+    assert lines[0]["error"] == "UnicodeDecodeError"
+    assert "4111" not in json.dumps(lines)
+
+
+def test_an_unknown_level_is_refused() -> None:
+    """Before anything is changed."""
+    with pytest.raises(ValueError, match="unknown log level"):
+        configure_logging("loud")
