@@ -1,0 +1,75 @@
+"""The policy in force, and how it changes: whole snapshots only; a bad file keeps the old one and says so.
+
+A stream takes `current` when it begins and keeps it (law 7). The file is looked at every second, so that a mounted
+ConfigMap or a `kubectl cp` is enough; SIGHUP looks at once, whether the file seems changed or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from safeguards_extproc.core.decision import Policy
+from safeguards_extproc.errors import ConfigError
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 1.0
+
+
+class Observer(Protocol):
+    """Who wants to know (telemetry.Metrics)."""
+
+    def policy_loaded(self, digest: str) -> None: ...
+
+    def policy_failed(self) -> None: ...
+
+
+class PolicyStore:
+    """Holds the snapshot. `load` reads and checks a file; ConfigError if it cannot be used."""
+
+    def __init__(self, path: Path, load: Callable[[Path], Policy], observer: Observer) -> None:
+        """Loads the first snapshot. Raises ConfigError: a filter does not start without a policy."""
+        self._path, self._load, self._observer = path, load, observer
+        self._stamp = self._look()
+        self.current: Policy = load(path)
+        self.stale = False
+        observer.policy_loaded(self.current.digest)
+        log.info("policy loaded", path=str(path), digest=self.current.digest)
+
+    async def reload(self) -> bool:
+        """Read the file again; whether it is in force now. Compiling runs in a thread: streams go on meanwhile."""
+        self._stamp = self._look()
+        try:
+            policy = await asyncio.to_thread(self._load, self._path)
+        except ConfigError as error:
+            self.stale = True
+            self._observer.policy_failed()
+            log.error("policy not loaded, the old one stays", path=str(self._path), problem=str(error))
+            return False
+        self.stale = False
+        if policy.digest != self.current.digest:
+            self.current = policy
+            log.info("policy loaded", path=str(self._path), digest=policy.digest)
+        self._observer.policy_loaded(policy.digest)
+        return True
+
+    async def watch(self) -> None:
+        """Reload whenever the file has changed; until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._look() != self._stamp:
+                await self.reload()
+
+    def _look(self) -> tuple[int, int, int]:
+        """Changes whenever the file does, a swapped symbolic link (as Kubernetes mounts a ConfigMap) included."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return (0, 0, 0)
+        return (found.st_mtime_ns, found.st_size, found.st_ino)
