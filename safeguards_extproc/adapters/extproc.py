@@ -107,27 +107,23 @@ def encode(effect: Answer) -> bytes:
     """The ProcessingResponse that says it."""
     match effect:
         case SendBody():
-            prefix = _streamed(effect.direction, len(effect.data), effect.end)
-            message = b"".join((prefix, effect.data, _END)) if effect.end else prefix + effect.data
+            data = effect.data
+            prefix = _streamed(_PR_BODY[effect.direction is _RESPONSE], len(data), effect.end)
+            message = b"".join((prefix, data, _END)) if effect.end else prefix + data
         case SendHeaders():
-            if not (effect.set or effect.remove or effect.clear_route_cache):
-                message = _HEADERS[effect.direction]
-            else:
-                common = _field(_CC_HEADER_MUTATION, _mutation(effect.set, effect.remove))
-                if effect.clear_route_cache:
-                    common += _CLEAR_ROUTE_CACHE
-                message = _field(_PR_HEADERS[effect.direction], _field(_RESPONSE_OF, common))
+            response = effect.direction is _RESPONSE
+            common = _header_mutation(effect.set, effect.remove) if effect.set or effect.remove else b""
+            if effect.clear_route_cache:
+                common += _CLEAR_ROUTE_CACHE
+            message = _field(_PR_HEADERS[response], _field(_RESPONSE_OF, common)) if common else _HEADERS[response]
         case AnswerBody():
-            common = b""
-            if effect.set or effect.remove:
-                common = _field(_CC_HEADER_MUTATION, _mutation(effect.set, effect.remove))
+            response = effect.direction is _RESPONSE
+            common = _header_mutation(effect.set, effect.remove) if effect.set or effect.remove else b""
             if effect.data is not None:
                 common += _field(_CC_BODY_MUTATION, _field(_BM_BODY, effect.data) if effect.data else _CLEAR_BODY)
-            message = (
-                _field(_PR_BODY[effect.direction], _field(_RESPONSE_OF, common)) if common else _BODY[effect.direction]
-            )
+            message = _field(_PR_BODY[response], _field(_RESPONSE_OF, common)) if common else _BODY[response]
         case SendTrailers():
-            message = _TRAILERS[effect.direction]
+            message = _TRAILERS[effect.direction is _RESPONSE]
         case Refuse():
             message = _refusal(effect)
     return message + _metadata(effect.metadata) if effect.metadata else message
@@ -149,14 +145,18 @@ def _field(tag: bytes, payload: bytes) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _streamed(direction: Direction, size: int, end: bool) -> bytes:
+def _streamed(tag: bytes, size: int, end: bool) -> bytes:
     """Everything before the data of a StreamedBodyResponse: four nested lengths. Sizes repeat, hence the cache."""
     head = _BM_BODY + _varint(size) if size else b""
     rest = len(head) + size + (len(_END) if end else 0)
-    for tag in (_BM_STREAMED, _CC_BODY_MUTATION, _RESPONSE_OF, _PR_BODY[direction]):
-        before = tag + _varint(rest)
+    for outer in (_BM_STREAMED, _CC_BODY_MUTATION, _RESPONSE_OF, tag):
+        before = outer + _varint(rest)
         head, rest = before + head, rest + len(before)
     return head
+
+
+def _header_mutation(put: Sequence[tuple[str, str]], remove: Sequence[str]) -> bytes:
+    return _field(_CC_HEADER_MUTATION, _mutation(put, remove))
 
 
 def _mutation(put: Sequence[tuple[str, str]], remove: Sequence[str]) -> bytes:
@@ -189,10 +189,9 @@ def _metadata(metadata: Metadata) -> bytes:
 
 _SMALL = [bytes([number]) for number in range(0x80)]
 
-# ProcessingResponse
-_PR_HEADERS = {_REQUEST: b"\x0a", _RESPONSE: b"\x12"}
-_PR_BODY = {_REQUEST: b"\x1a", _RESPONSE: b"\x22"}
-_PR_TRAILERS = {_REQUEST: b"\x2a", _RESPONSE: b"\x32"}
+# ProcessingResponse. What differs by direction is a pair, indexed by whether it is the response: hashing an enum costs
+# more than everything else here.
+_PR_HEADERS, _PR_BODY, _PR_TRAILERS = (b"\x0a", b"\x12"), (b"\x1a", b"\x22"), (b"\x2a", b"\x32")
 _PR_IMMEDIATE = b"\x3a"
 # HeadersResponse and BodyResponse, CommonResponse
 _RESPONSE_OF = b"\x0a"
@@ -208,6 +207,5 @@ _HV_KEY, _HV_RAW_VALUE = b"\x0a", b"\x1a"
 _IR_STATUS, _IR_HEADERS, _IR_BODY, _IR_DETAILS, _HS_CODE = b"\x0a", b"\x12", b"\x1a", b"\x2a", b"\x08"
 
 # Answers that change nothing are the same every time.
-_HEADERS = {direction: _field(_PR_HEADERS[direction], _field(_RESPONSE_OF, b"")) for direction in Direction}
-_BODY = {direction: _field(_PR_BODY[direction], _field(_RESPONSE_OF, b"")) for direction in Direction}
-_TRAILERS = {direction: _field(_PR_TRAILERS[direction], b"") for direction in Direction}
+_HEADERS, _BODY = ([_field(tag, _field(_RESPONSE_OF, b"")) for tag in pair] for pair in (_PR_HEADERS, _PR_BODY))
+_TRAILERS = [_field(tag, b"") for tag in _PR_TRAILERS]

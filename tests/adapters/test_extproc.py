@@ -156,7 +156,7 @@ def test_a_streamed_chunk_reads_back(
 
 def test_the_check_sees_a_wrong_length() -> None:
     """A prefix made for another size does not pass the reading back that the test above relies on."""
-    broken = extproc._streamed(Direction.RESPONSE, 200, False) + b"x" * 199
+    broken = extproc.encode(SendBody(Direction.RESPONSE, b"x" * 200, False))[:-200] + b"x" * 199
     with pytest.raises(Exception, match="Error parsing message"):
         pb.ProcessingResponse.FromString(broken)
 
