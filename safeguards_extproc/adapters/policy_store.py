@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -25,7 +26,7 @@ LOOK_EVERY_S = 1.0
 class Observer(Protocol):
     """Who wants to know (telemetry.Metrics)."""
 
-    def policy_loaded(self, digest: str) -> None: ...
+    def policy_loaded(self, digest: str, at: float) -> None: ...
 
     def policy_failed(self) -> None: ...
 
@@ -39,7 +40,7 @@ class PolicyStore:
         self._stamp = self._look()
         self.current: Policy = load(path)
         self.stale = False
-        observer.policy_loaded(self.current.digest)
+        observer.policy_loaded(self.current.digest, time.time())
         log.info("policy loaded", path=str(path), digest=self.current.digest)
 
     async def reload(self) -> bool:
@@ -56,7 +57,7 @@ class PolicyStore:
         if policy.digest != self.current.digest:
             self.current = policy
             log.info("policy loaded", path=str(self._path), digest=policy.digest)
-        self._observer.policy_loaded(policy.digest)
+        self._observer.policy_loaded(policy.digest, time.time())
         return True
 
     async def watch(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from safeguards_extproc.core.decision import Policy, Route, Verdict
 from safeguards_extproc.core.effects import Effect, Metadata, Refuse
 from safeguards_extproc.core.events import BodyMode, Opened
-from safeguards_extproc.core.record import Phase
+from safeguards_extproc.core.record import FiredRule, Phase
 from safeguards_extproc.core.scan import Scan
 from safeguards_extproc.core.text import Answer, Direction, Format, Refusal, Wire
 
@@ -78,6 +78,10 @@ def close(phase: Phase, scan: Scan) -> None:
     """Write what the scan knows into the record's phase."""
     verdict, facts = scan.verdict, scan.facts
     phase.decided, phase.action = verdict.decided.value, verdict.action.value
+    phase.fired = [
+        FiredRule(fired.rule, fired.action.value, "enforce" if fired.enforced else "shadow", fired.cause)
+        for fired in verdict.fired
+    ]
     phase.scores = {kind.value: scores for kind, scores in facts.scores.items()}
     phase.failed, phase.skipped, phase.features = facts.failed, facts.skipped, facts.features
     phase.account = scan.account

@@ -158,7 +158,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A classifier that is asked over the network. `kinds` empty means every kind of text."""
+    """A classifier that is asked over the network. `kinds` empty means every kind of text.
+
+    `required`: nothing that it is due for can be allowed without it (on_failure: block), so a filter that cannot reach
+    it is not ready.
+    """
 
     detector: str
     model: str
@@ -166,6 +170,7 @@ class Model:
     request: bool = True
     response: bool = True
     kinds: frozenset[Kind] = frozenset()
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ class Seen:
     loaded: list[str] = field(default_factory=list)
     failed: int = 0
 
-    def policy_loaded(self, digest):
+    def policy_loaded(self, digest, at):
         self.loaded.append(digest)
 
     def policy_failed(self):
@@ -67,7 +67,7 @@ async def test_the_file_is_watched(tmp_path, monkeypatch):
     file, seen, noticed = tmp_path / "policy", Seen(), asyncio.Event()
     file.write_text("ONE")
     store = PolicyStore(file, load, seen)
-    seen.policy_loaded = lambda digest: (seen.loaded.append(digest), noticed.set())
+    seen.policy_loaded = lambda digest, at: (seen.loaded.append(digest), noticed.set())
     watching = asyncio.create_task(store.watch())
     file.write_text("LONGER")
     async with asyncio.timeout(5):

@@ -1,0 +1,60 @@
+"""What an operator sets when the service starts. Everything else is policy, which can change while it runs.
+
+The command line fills this in (`safeguards-extproc serve --help`); each option also reads an environment variable,
+SAFEGUARDS_ and its name in capitals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from safeguards_extproc.errors import ConfigError
+
+ScorerKind = Literal["triton", "embedded"]
+OnRecordFailure = Literal["go-on", "refuse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Addresses are "host:port", ":port" or "unix:///path"; an empty one is not served. Times are seconds.
+
+    `records` is a file that decision records are appended to. `tls_client_ca` makes TLS mutual. `drain_delay_s` is
+    how long Envoy has to notice that health says no; `drain_limit_s` how long streams may then go on.
+    """
+
+    policy: Path
+    listen: str = "127.0.0.1:9002"
+    health: str = "127.0.0.1:9003"
+    metrics: str = ""
+    workers: int = 1
+    scorer: ScorerKind = "triton"
+    triton: tuple[str, ...] = ()
+    models: Path = Path("triton_models")
+    hedge_ms: int = 0
+    records: Path | None = None
+    on_record_failure: OnRecordFailure = "go-on"
+    producer: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    socket_mode: int = 0o660
+    drain_delay_s: float = 5.0
+    drain_limit_s: float = 300.0
+    max_stream_s: float = 3600.0
+    max_streams: int = 20_000
+    max_held_bytes: int = 1 << 30
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where two settings contradict each other."""
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError("TLS needs a certificate and its key", where="--tls-certificate", hint="give both")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ConfigError("mutual TLS needs TLS", where="--tls-client-ca", hint="give a certificate and its key")
+        if self.workers < 1:
+            raise ConfigError("at least one worker is needed", where="--workers", hint="one per core is a good start")
+        for name in ("drain_delay_s", "drain_limit_s"):
+            if getattr(self, name) < 0:
+                raise ConfigError("cannot be negative", where="--" + name.removesuffix("_s").replace("_", "-"))
