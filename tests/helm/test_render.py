@@ -137,7 +137,7 @@ def test_selectors_never_change(helm: Helm, values: Values) -> None:
 
 def test_grace_outlasts_the_drain(helm: Helm, values: Values) -> None:
     """SIGKILL comes after the wait before SIGTERM and the drain together."""
-    drain = {"preStopSeconds": 5, "seconds": 300} | values.get("drain", {})
+    drain = {"preStopSeconds": 5, "seconds": 610} | values.get("drain", {})
     spec = pod(helm.render(values))
     assert spec["terminationGracePeriodSeconds"] > drain["preStopSeconds"] + drain["seconds"]
     sleep = {"preStop": {"exec": {"command": ["sleep", str(drain["preStopSeconds"])]}}}

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from safeguards_extproc import __version__
+from safeguards_extproc.adapters.listener import Address
+from safeguards_extproc.adapters.server import CLOSING_S, ServerSettings
 from tests.helm.program import CHART, ROOT, Helm, Values
 
 REFUSED: list[tuple[Values, str]] = [
@@ -35,10 +37,10 @@ REFUSED: list[tuple[Values, str]] = [
         "records.persistence.accessMode ReadWriteOnce cannot serve 2 replicas",
     ),
     (
-        {"terminationGracePeriodSeconds": 305},
-        "terminationGracePeriodSeconds (305) must be more than drain.preStopSeconds + drain.seconds (305)",
+        {"terminationGracePeriodSeconds": 615},
+        "terminationGracePeriodSeconds (615) must be more than drain.preStopSeconds + drain.seconds (615)",
     ),
-    ({"drain": {"seconds": 400}}, "terminationGracePeriodSeconds (330) must be more than"),
+    ({"drain": {"seconds": 700}}, "terminationGracePeriodSeconds (630) must be more than"),
     ({"drain": {"seconds": 0}}, "seconds"),
     ({"probes": {"liveness": {"periodSeconds": 0}}}, "periodSeconds"),
     ({"resources": {"limits": {"memory": "1 GB"}}}, "memory"),
@@ -135,6 +137,13 @@ def test_strictness_check_bites() -> None:
 def test_chart_carries_the_package_s_version() -> None:
     """The image that the chart asks for by default is the one of this version."""
     assert __version__ == yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+
+
+def test_drain_is_the_server_s() -> None:
+    """SIGKILL comes later than the server's own drain can take."""
+    server = ServerSettings(Address())
+    drain = yaml.safe_load((CHART / "values.yaml").read_text())["drain"]
+    assert drain["seconds"] > server.drain_delay_s + server.drain_limit_s + CLOSING_S
 
 
 def test_default_policy_is_the_repository_s() -> None:
