@@ -8,6 +8,7 @@ One process, one registry: several workers listen on a port each.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import re
@@ -18,7 +19,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
@@ -333,6 +334,22 @@ class LibraryLogs(logging.Handler):
         log.log(record.levelno, "library", library=record.name, place=place, error=error, where=where)
 
 
+class Lines:
+    """A file for logs that never fails its writer: on a full disk lines are lost, the service goes on."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Write and flush."""
+        with contextlib.suppress(OSError, ValueError):
+            self._file.write(text)
+            self._file.flush()
+
+    def flush(self) -> None:
+        """Nothing waits."""
+
+
 def configure_logging(level: str = "info", file: TextIO | None = None) -> None:
     """Write logs as JSON lines to `file`, standard error if none, at or above `level` ("debug" to "critical";
     ValueError if unknown).
@@ -351,7 +368,7 @@ def configure_logging(level: str = "info", file: TextIO | None = None) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Lines(file or sys.stderr))),
     )
     logging.root.handlers[:] = [LibraryLogs()]
     logging.root.setLevel(max(number, logging.WARNING))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import threading
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -281,6 +283,17 @@ def test_libraries_cannot_quote_a_client(logged: Any) -> None:
     ]
     assert lines[0]["error"] == "UnicodeDecodeError"
     assert "4111" not in json.dumps(lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.usefixtures("logged")
+def test_a_full_disk_does_not_hurt_who_logs() -> None:
+    """The line is lost, nothing is raised."""
+    full = io.TextIOWrapper(io.FileIO("/dev/full", "w"))
+    configure_logging("info", full)
+    structlog.get_logger().warning("breaker")
+    with contextlib.suppress(OSError):
+        full.close()
 
 
 def test_an_unknown_level_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""Messages generated from proto/ by tools/proto.py."""

@@ -1,0 +1,232 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Decision(_message.Message):
+    __slots__ = ("id", "schema", "time", "producer", "sequence", "route", "format", "method", "model", "streamed", "gate", "release", "policy", "versions", "outcome", "termination", "rule", "category", "status", "request", "response", "duration_ms", "trace_id")
+    class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    STREAMED_FIELD_NUMBER: _ClassVar[int]
+    GATE_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    TERMINATION_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    DURATION_MS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    schema: int
+    time: str
+    producer: str
+    sequence: int
+    route: str
+    format: str
+    method: str
+    model: str
+    streamed: bool
+    gate: str
+    release: str
+    policy: str
+    versions: _containers.ScalarMap[str, str]
+    outcome: str
+    termination: str
+    rule: str
+    category: str
+    status: int
+    request: Phase
+    response: Phase
+    duration_ms: float
+    trace_id: str
+    def __init__(self, id: _Optional[str] = ..., schema: _Optional[int] = ..., time: _Optional[str] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ..., route: _Optional[str] = ..., format: _Optional[str] = ..., method: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., gate: _Optional[str] = ..., release: _Optional[str] = ..., policy: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[str] = ..., termination: _Optional[str] = ..., rule: _Optional[str] = ..., category: _Optional[str] = ..., status: _Optional[int] = ..., request: _Optional[_Union[Phase, _Mapping]] = ..., response: _Optional[_Union[Phase, _Mapping]] = ..., duration_ms: _Optional[float] = ..., trace_id: _Optional[str] = ...) -> None: ...
+
+class Phase(_message.Message):
+    __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")
+    class ScoresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Scores
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Scores, _Mapping]] = ...) -> None: ...
+    class FailedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class SkippedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class FeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Feature
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Feature, _Mapping]] = ...) -> None: ...
+    class RedactionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    DECIDED_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    FIRED_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    REDACTIONS_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    HEADERS_MS_FIELD_NUMBER: _ClassVar[int]
+    ENDED_MS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_MS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_RELEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    LAST_RELEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    decided: str
+    action: str
+    applied: str
+    cause: str
+    fired: _containers.RepeatedCompositeFieldContainer[FiredRule]
+    scores: _containers.MessageMap[str, Scores]
+    failed: _containers.ScalarMap[str, str]
+    skipped: _containers.ScalarMap[str, str]
+    features: _containers.MessageMap[str, Feature]
+    redactions: _containers.ScalarMap[str, int]
+    account: Account
+    headers_ms: float
+    ended_ms: float
+    decided_ms: float
+    first_release_ms: float
+    last_release_ms: float
+    def __init__(self, decided: _Optional[str] = ..., action: _Optional[str] = ..., applied: _Optional[str] = ..., cause: _Optional[str] = ..., fired: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, Scores]] = ..., failed: _Optional[_Mapping[str, str]] = ..., skipped: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Mapping[str, Feature]] = ..., redactions: _Optional[_Mapping[str, int]] = ..., account: _Optional[_Union[Account, _Mapping]] = ..., headers_ms: _Optional[float] = ..., ended_ms: _Optional[float] = ..., decided_ms: _Optional[float] = ..., first_release_ms: _Optional[float] = ..., last_release_ms: _Optional[float] = ...) -> None: ...
+
+class FiredRule(_message.Message):
+    __slots__ = ("rule", "action", "mode", "cause")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    action: str
+    mode: str
+    cause: str
+    def __init__(self, rule: _Optional[str] = ..., action: _Optional[str] = ..., mode: _Optional[str] = ..., cause: _Optional[str] = ...) -> None: ...
+
+class Scores(_message.Message):
+    __slots__ = ("scores",)
+    class ScoresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.ScalarMap[str, float]
+    def __init__(self, scores: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class Feature(_message.Message):
+    __slots__ = ("truth", "integer", "number", "name")
+    TRUTH_FIELD_NUMBER: _ClassVar[int]
+    INTEGER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    truth: bool
+    integer: int
+    number: float
+    name: str
+    def __init__(self, truth: _Optional[bool] = ..., integer: _Optional[int] = ..., number: _Optional[float] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Account(_message.Message):
+    __slots__ = ("bytes_in", "bytes_decoded", "bytes_released", "bytes_written", "frames", "frames_unread", "windows", "channels", "checks", "released_unscanned", "uninspectable", "coverage")
+    class ChannelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: ChannelAccount
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ChannelAccount, _Mapping]] = ...) -> None: ...
+    class ChecksEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Checks
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Checks, _Mapping]] = ...) -> None: ...
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_DECODED_FIELD_NUMBER: _ClassVar[int]
+    BYTES_RELEASED_FIELD_NUMBER: _ClassVar[int]
+    BYTES_WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_UNREAD_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    RELEASED_UNSCANNED_FIELD_NUMBER: _ClassVar[int]
+    UNINSPECTABLE_FIELD_NUMBER: _ClassVar[int]
+    COVERAGE_FIELD_NUMBER: _ClassVar[int]
+    bytes_in: int
+    bytes_decoded: int
+    bytes_released: int
+    bytes_written: int
+    frames: int
+    frames_unread: int
+    windows: int
+    channels: _containers.MessageMap[str, ChannelAccount]
+    checks: _containers.MessageMap[str, Checks]
+    released_unscanned: bool
+    uninspectable: str
+    coverage: str
+    def __init__(self, bytes_in: _Optional[int] = ..., bytes_decoded: _Optional[int] = ..., bytes_released: _Optional[int] = ..., bytes_written: _Optional[int] = ..., frames: _Optional[int] = ..., frames_unread: _Optional[int] = ..., windows: _Optional[int] = ..., channels: _Optional[_Mapping[str, ChannelAccount]] = ..., checks: _Optional[_Mapping[str, Checks]] = ..., released_unscanned: _Optional[bool] = ..., uninspectable: _Optional[str] = ..., coverage: _Optional[str] = ...) -> None: ...
+
+class ChannelAccount(_message.Message):
+    __slots__ = ("chars", "scanned")
+    CHARS_FIELD_NUMBER: _ClassVar[int]
+    SCANNED_FIELD_NUMBER: _ClassVar[int]
+    chars: int
+    scanned: int
+    def __init__(self, chars: _Optional[int] = ..., scanned: _Optional[int] = ...) -> None: ...
+
+class Checks(_message.Message):
+    __slots__ = ("run", "failed", "skipped")
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    run: int
+    failed: int
+    skipped: int
+    def __init__(self, run: _Optional[int] = ..., failed: _Optional[int] = ..., skipped: _Optional[int] = ...) -> None: ...
