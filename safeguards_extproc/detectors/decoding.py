@@ -1,0 +1,238 @@
+"""Encodings, read where they stand: each decoder rewrites the parts of a text that are encoded and leaves the rest.
+
+A row of DECODERS is (what must be in the text, the decoder). A part is replaced only if what it decodes to is text.
+Decoders are total and linear; none makes a text much longer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Callable
+
+_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+_ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
+_ESCAPES = re.compile(
+    r"(?:\\x[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\u\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8}|(?:\\[0-7]{3})+|\\[nrt\"/]"
+)
+_QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,2}")
+_HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){4,}(?![0-9A-Za-z])")
+_BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
+_DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
+_ASCII85 = re.compile(r"<~[!-uz\s]{5,}~>")
+_UU = re.compile(r"^begin [0-7]{3} [^\n]{0,80}\n((?:[ -`]{1,62}\n)+?)`?\n?end", re.MULTILINE)
+_MORSE = re.compile(r"(?<!\S)(?:[.·•−–-]{1,6}(?: ?[/|] ?| {1,3})){3,}[.·•−–-]{1,6}(?!\S)")
+_BRAILLE = re.compile("[\u2800-\u28ff]+")
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_MORSE_ROWS = """
+    .- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --..
+    ----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----. .-.-.- --..-- ..--.. -.-.-- -....- -..-.
+"""
+_MORSE_CODES = dict(zip(_MORSE_ROWS.split(), _LETTERS + "0123456789.,?!-/", strict=True))
+_DOTS = str.maketrans("·•−–", "..--")
+_BRAILLE_DOTS = (
+    "1 12 14 145 15 124 1245 125 24 245 13 123 134 1345 135 1234 12345 1235 234 2345 136 1236 2456 1346 13456 1356"
+)
+_BRAILLE_CELLS = {
+    0x2800 + sum(1 << int(dot) - 1 for dot in dots): letter
+    for dots, letter in zip(_BRAILLE_DOTS.split(), _LETTERS, strict=True)
+} | {0x2800: " "}
+_NATO = """
+    alfa alpha bravo charlie delta echo foxtrot golf hotel india juliett juliet kilo lima mike november oscar papa
+    quebec romeo sierra tango uniform victor whiskey xray x-ray yankee zulu
+"""
+_SPOKEN = {word: word[0] for word in _NATO.split()}
+_SPELT = re.compile(rf"(?i)\b(?:(?:{'|'.join(_SPOKEN)})[ ,.\n-]{{1,2}}){{3,}}(?:{'|'.join(_SPOKEN)})\b")
+_GAP = re.compile(r"[ ,.\n-]+")
+
+
+def as_text(data: bytes) -> str | None:
+    """`data` as UTF-8 (or UTF-16, where every other byte is zero) if it reads as text: nearly all of it printable,
+    most of it letters, digits and spaces."""
+    if len(data) < 3:
+        return None
+    try:
+        wide = len(data) > 5 and (not any(data[1:8:2]) or not any(data[0:8:2]))
+        text = data.decode(("utf-16-be" if data[0] == 0 else "utf-16-le") if wide else "utf-8")
+    except UnicodeDecodeError:
+        return None
+    fine = sum(char.isprintable() or char in "\n\r\t" for char in text)
+    plain = sum(char.isalnum() or char == " " for char in text)
+    return text if fine * 20 >= len(text) * 19 and plain * 10 >= len(text) * 6 else None
+
+
+def percent(text: str) -> str:
+    """%68%6f"""
+    return _PERCENT.sub(lambda run: _utf8(bytes.fromhex(run[0].replace("%", "")), run[0]), text)
+
+
+def entities(text: str) -> str:
+    """&#104; &#x68; &amp;"""
+    return _ENTITY.sub(lambda found: html.unescape(found[0]), text)
+
+
+def escapes(text: str) -> str:
+    """\\u0068, \\x68, \\150, and the \\n and \\" of JSON inside JSON"""
+    return _ESCAPES.sub(_escape, text)
+
+
+def quoted_printable(text: str) -> str:
+    """=68=6F, with its soft line breaks"""
+    if len(_QUOTED.findall(text)) < 3:
+        return text
+    decoded = as_text(binascii.a2b_qp(text.encode("utf-8", "replace")))
+    return text if decoded is None else decoded
+
+
+def base_n(text: str) -> str:
+    """Base64, its URL form, and base32"""
+    return _BASE64.sub(_based, text)
+
+
+def hexadecimal(text: str) -> str:
+    """686f77, 68 6f 77, 0x68 0x6f"""
+
+    def decoded(run: re.Match[str]) -> str:
+        digits = re.sub(r"0[xX]|\\x|[^0-9A-Fa-f]", "", run[0])
+        return _or(as_text(bytes.fromhex(digits)), run[0])
+
+    return _HEX.sub(decoded, text)
+
+
+def binary(text: str) -> str:
+    """01101000 01101111"""
+
+    def decoded(run: re.Match[str]) -> str:
+        bits = re.findall("[01]{8}|[01]{7}", run[0])
+        return _or(as_text(bytes(int(byte, 2) for byte in bits)), run[0])
+
+    return _BINARY.sub(decoded, text)
+
+
+def decimal(text: str) -> str:
+    """104 111 119"""
+
+    def decoded(run: re.Match[str]) -> str:
+        codes = [int(code) for code in re.findall("[0-9]+", run[0])]
+        return _or(as_text(bytes(codes)), run[0]) if max(codes) < 127 and min(codes) > 9 else run[0]
+
+    return _DECIMAL.sub(decoded, text)
+
+
+def ascii85(text: str) -> str:
+    """<~BOu!rDZ~>"""
+
+    def decoded(run: re.Match[str]) -> str:
+        try:
+            return _or(as_text(base64.a85decode(run[0], adobe=True)), run[0])
+        except ValueError:
+            return run[0]
+
+    return _ASCII85.sub(decoded, text)
+
+
+def uuencoded(text: str) -> str:
+    """begin 644 name … end"""
+
+    def decoded(run: re.Match[str]) -> str:
+        try:
+            data = b"".join(binascii.a2b_uu(line) for line in run[1].encode().splitlines() if line.strip())
+        except binascii.Error:
+            return run[0]
+        return _or(as_text(data), run[0])
+
+    return _UU.sub(decoded, text)
+
+
+def morse(text: str) -> str:
+    """.... --- .-- / - ---"""
+
+    def decoded(run: re.Match[str]) -> str:
+        words = re.split(r" ?[/|] ?| {3}", run[0].translate(_DOTS))
+        letters = [[_MORSE_CODES.get(code, "") for code in word.split()] for word in words]
+        flat = [letter for word in letters for letter in word]
+        return " ".join(map("".join, letters)) if "" not in flat and len(set(flat)) > 2 else run[0]
+
+    return _MORSE.sub(decoded, text)
+
+
+def braille(text: str) -> str:
+    """⠓⠕⠺"""
+    return _BRAILLE.sub(lambda run: run[0].translate(_BRAILLE_CELLS), text)
+
+
+def spelt(text: str) -> str:
+    """Hotel Oscar Whiskey"""
+
+    def decoded(run: re.Match[str]) -> str:
+        return "".join(_SPOKEN.get(word, " ") for word in _GAP.split(run[0].lower().replace("x-ray", "xray")))
+
+    return _SPELT.sub(decoded, text)
+
+
+def _or(decoded: str | None, otherwise: str) -> str:
+    return otherwise if decoded is None else decoded
+
+
+def _utf8(data: bytes, otherwise: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return otherwise
+
+
+def _escape(found: re.Match[str]) -> str:
+    run = found[0]
+    if run[1] in "nrt":
+        return " "
+    if run[1] in '"/':
+        return run[1]
+    if run[1] == "x":
+        data = bytes.fromhex(run.replace("\\x", ""))
+        return _utf8(data, data.decode("latin-1"))
+    if run[1] not in "uU":
+        data = bytes(int(code, 8) & 255 for code in run[1:].split("\\"))
+        return _utf8(data, run)
+    if run[2] == "{" or run[1] == "U":
+        code = int(run[2:].strip("{}"), 16)
+        return chr(code) if code < 0x110000 else run
+    return bytes.fromhex(run.replace("\\u", "")).decode("utf-16-be", "replace")
+
+
+def _based(found: re.Match[str]) -> str:
+    run = found[0]
+    body = re.sub(r"[\s=]", "", run)
+    if re.fullmatch("[A-Z2-7]+", body):
+        try:
+            if decoded := as_text(base64.b32decode(body + "=" * (-len(body) % 8))):
+                return decoded
+        except binascii.Error:
+            pass
+    if len(body) % 4 == 1:
+        return run
+    try:
+        data = base64.b64decode(body.translate({45: "+", 95: "/"}) + "=" * (-len(body) % 4))
+    except binascii.Error:
+        return run
+    return _or(as_text(data), run)
+
+
+DECODERS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    (r"%[0-9A-Fa-f]{2}", percent),
+    (r"&(?:#[0-9]{2}|#[xX][0-9A-Fa-f]{2}|[A-Za-z][A-Za-z0-9]{1,31};)", entities),
+    (r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f{]|U[0-9A-Fa-f]{8}|[0-7]{3}|[nrt\"/])", escapes),
+    (r"=[0-9A-F]{2}", quoted_printable),
+    (r"[A-Za-z0-9+/_-]{16}|[A-Za-z0-9+/_-]{11,}=", base_n),
+    (r"\b(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){4,}\b", hexadecimal),
+    (r"[01]{7,8}[ ,]{0,2}[01]{7,8}", binary),
+    (r"(?:[0-9]{2,3}[ ,]{1,2}){4}[0-9]{2,3}", decimal),
+    (r"<~[!-uz]", ascii85),
+    (r"begin [0-7]{3} ", uuencoded),
+    (r"(?:[.·•−–-]{1,6}(?: ?[/|] ?| {1,3})){3}[.·•−–-]", morse),
+    (r"[\x{2800}-\x{28ff}]", braille),
+    (rf"(?i)\b(?:{'|'.join(_SPOKEN)})[ ,.\n-]{{1,2}}(?:{'|'.join(_SPOKEN)})\b", spelt),
+)

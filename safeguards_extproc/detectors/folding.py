@@ -1,0 +1,134 @@
+"""Text as a reader sees it: what cannot be seen is taken out or read out, what looks like a letter becomes that letter.
+
+Ordinary text of any language stays as it is: its punctuation, its accents, its emoji, its joiners. Accents are folded
+only in text that is English once they are gone.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from safeguards_extproc.detectors.confusables import ENCLOSED, LATIN, SCRIPTS
+from safeguards_extproc.detectors.english import strong_words
+
+_JOINERS = "\u200c\u200d\ufe00-\ufe0f"
+_TAGS = re.compile("[\U000e0020-\U000e007e]+")
+_SELECTED = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}")
+_BITS = re.compile("[\u200b-\u200d]{16,}|[\u2062\u2064]{16,}")
+_OVERRIDE = re.compile("\u202e([^\u202c\u2069\n]*)[\u202c\u2069]?")
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
+    "\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff\x00-\x07\x0e-\x1f\x7f]"
+    # Joiners and selectors belong to Arabic, to the scripts of India, and to emoji.
+    f"|(?<![\u0600-\u0dff\u2190-\U0001faff])[{_JOINERS}]"
+)
+_UNSEEN = re.compile(f"[\ud800-\udfff\b{_JOINERS}]|{_INVISIBLE.pattern}")
+_MARK = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
+_WORD = re.compile(r"[^\W_]+")
+_ASCII_LETTER = re.compile("[A-Za-z]")
+_ACCENTS = re.compile("[\u00c0-\u024f]")
+_SURROGATE = re.compile("[\ud800-\udfff]+")
+_KEPT = frozenset("™℠№½¼¾²³ªº")
+
+
+class _Plain(dict[int, str]):
+    """For str.translate: what a character decomposes to, if that is ASCII letters and digits; filled as needed."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        self[code] = plain = self._plain(char)
+        return plain
+
+    def _plain(self, char: str) -> str:
+        if char in _KEPT or char.isascii():
+            return char
+        if known := ENCLOSED.get(char) or LATIN.get(char):
+            return known
+        if _MARK.match(char):
+            return ""
+        if unicodedata.category(char) in ("Zs", "Zl", "Zp") and char != "\u3000":
+            return " "
+        bare = _MARK.sub("", unicodedata.normalize("NFD", unicodedata.normalize("NFKC", char)))
+        return bare if bare.isascii() and bare.isalnum() else char
+
+
+_PLAIN = _Plain()
+
+
+def fold(text: str) -> str:
+    """The text folded. Its length may change; a text in which nothing hides comes back equal. Total and linear."""
+    if _UNSEEN.search(text):
+        text = _SURROGATE.sub(_paired, text)
+        text = _TAGS.sub(lambda tags: "".join(chr(ord(tag) - 0xE0000) for tag in tags[0]), text)
+        text = _SELECTED.sub(_bytes_of_selectors, text)
+        text = _BITS.sub(_bytes_of_bits, text)
+        text = _OVERRIDE.sub(lambda turned: turned[1][::-1], text)
+        text = _INVISIBLE.sub("", _backspaced(text) if "\b" in text else text)
+    if text.isascii():
+        return text
+    rest = _ACCENTS.sub("", text)
+    folded = text.translate(_PLAIN)
+    if rest.isascii() or _lookalikes(rest.translate(_PLAIN)) == rest:
+        # Accents are all there is, as in any French text: worth a view only if they hide English.
+        return folded if strong_words(folded) else text
+    return _lookalikes(folded)
+
+
+def _paired(found: re.Match[str]) -> str:
+    """Halves of surrogate pairs put together; a lone half becomes U+FFFD."""
+    return found[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _readable(data: bytes, otherwise: str) -> str:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return otherwise
+    return text if text.isprintable() else otherwise
+
+
+def _bytes_of_selectors(found: re.Match[str]) -> str:
+    """A byte in each variation selector: 1 to 16 are bytes 0 to 15, 17 to 256 the rest."""
+    codes = map(ord, found[0])
+    return _readable(bytes(code - 0xFE00 if code < 0xFF00 else code - 0xE0100 + 16 for code in codes), found[0])
+
+
+def _bytes_of_bits(found: re.Match[str]) -> str:
+    """Two invisible characters as bits, eight to a byte; which of them is 1 is tried both ways."""
+    signs = sorted(set(found[0]))
+    for zero, one in ((signs[0], signs[-1]), (signs[-1], signs[0])):
+        bits = "".join("1" if sign == one else "0" for sign in found[0] if sign in (zero, one))
+        text = _readable(bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8)), "")
+        if text:
+            return text
+    return found[0]
+
+
+def _backspaced(text: str) -> str:
+    """Each backspace takes the character before it, as on a screen."""
+    shown: list[str] = []
+    for char in text:
+        if char != "\b":
+            shown.append(char)
+        elif shown:
+            shown.pop()
+    return "".join(shown)
+
+
+def _lookalikes(text: str) -> str:
+    """Letters of other scripts in words with ASCII letters, and whole words of them in a text that is mostly Latin."""
+    if not _ASCII_LETTER.search(text):
+        return text
+    latin = len(_ASCII_LETTER.findall(text))
+    mostly = latin * 2 >= sum(map(str.isalpha, text))
+
+    def folded(found: re.Match[str]) -> str:
+        word = found[0]
+        if word.isascii():
+            return word
+        letters = [SCRIPTS.get(char) or SCRIPTS.get(unicodedata.normalize("NFD", char)[0], char) for char in word]
+        plain = "".join(letters)
+        return plain if _ASCII_LETTER.search(word) or (mostly and plain.isascii()) else word
+
+    return _WORD.sub(folded, text)

@@ -1,0 +1,119 @@
+"""Other ways to read a whole text: spaced letters joined, figures as letters, simple ciphers, backwards, upside down.
+
+A row of READINGS is (what must be in the text, a function that gives the readings). Unlike a decoding, a reading
+destroys what is not meant by it, so each is a view of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from safeguards_extproc.detectors.confusables import FLIPPED
+from safeguards_extproc.detectors.english import STRONG, strong_words
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_ENOUGH = 2
+"""Strong words of English that a deciphered text must have."""
+
+_SPACED = re.compile(r"(?<![^\W_])(?:[A-Za-z0-9@$](?:[ ._*\-/\n]{1,3})){3,}[A-Za-z0-9@$](?![^\W_])")
+_GAP = re.compile(r"[ ._*\-/\n]+")
+_LEET = re.compile(r"(?<![/A-Za-z0-9@$!])[A-Za-z0-9@$!]+(?!\.?[A-Za-z0-9@$!])")
+_SAYABLE = re.compile("(?i)[bcdfghjklmnpqrstvwxz]{0,4}(?:[aeiouy][bcdfghjklmnpqrstvwxz]{0,4})+")
+"""A word of English has vowels, and seldom five consonants in a row; an identifier often does."""
+_SHORT = re.compile(r"(?<![^\s])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?![^\s,.;:?!])")
+_FIGURES = str.maketrans("013457@$!", "oieastasi")
+_WORD = re.compile(r"[A-Za-z]{3,4}(?![A-Za-z])")
+_TOKEN = re.compile(r"[^\W_]+")
+
+
+def _shift(by: int) -> dict[int, int]:
+    turned = _LETTERS[by:] + _LETTERS[:by]
+    return str.maketrans(_LETTERS + _LETTERS.upper(), turned + turned.upper())
+
+
+_SHIFTS = {by: _shift(by) for by in range(1, 26)}
+_ATBASH = str.maketrans(_LETTERS + _LETTERS.upper(), _LETTERS[::-1] + _LETTERS[::-1].upper())
+_CIPHERS: dict[int, dict[int, int]] = {**_SHIFTS, 0: _ATBASH}
+"""How to decipher: by 1 to 25 letters on, or (0) by the mirrored alphabet."""
+
+_SIGNS = ("the", "and", "you", "how", "that", "this", "with", "make", "what", "your", "tell", "give", "from")
+_ENCIPHERED: dict[str, list[int]] = {}
+for _key, _table in _CIPHERS.items():
+    _inverse = {plain: code for code, plain in _table.items()}
+    for _sign in _SIGNS:
+        _ENCIPHERED.setdefault(_sign.translate(_inverse), []).append(_key)
+for _plain in STRONG:
+    _ENCIPHERED.pop(_plain, None)
+_BACKWARDS = sorted({word[::-1] for word in STRONG if len(word) < 6} - STRONG - {"won", "era"})
+_FLIPS = "".join(char for char in FLIPPED if not char.isascii() and char not in "¿¡ıſΛ")
+
+
+def joined(text: str) -> Sequence[str]:
+    """s p a c e d, s-p-a-c-e-d, s.p.a.c.e.d: the commonest gap of a run joins letters, any other parts words"""
+
+    def join(run: re.Match[str]) -> str:
+        if sum(map(str.isalpha, run[0])) < 3:
+            return run[0]
+        inner = Counter(_GAP.findall(run[0])).most_common(1)[0][0]
+        return _GAP.sub(lambda gap: "" if gap[0] == inner else " ", run[0])
+
+    return (_SPACED.sub(join, text),)
+
+
+def leet(text: str) -> Sequence[str]:
+    """Figures and signs as the letters they stand for: in words that are then letters only, and beside such words in
+    tokens of one or two characters"""
+    found = False
+
+    def word(token: re.Match[str]) -> str:
+        nonlocal found
+        core = token[0].rstrip("!")
+        plain = core.translate(_FIGURES)
+        name = core[:1] == "@" and len(core) > 4
+        if name or not _SAYABLE.fullmatch(plain) or len(core) < 3 or sum(map(str.isalpha, core)) < 2:
+            return token[0]
+        found = found or plain != core
+        return plain + token[0][len(core) :]
+
+    words = _LEET.sub(word, text)
+    return (_SHORT.sub(lambda token: token[0].translate(_FIGURES), words),) if found else ()
+
+
+def deciphered(text: str) -> Sequence[str]:
+    """ROT13 and the other shifts, Atbash: the two of which most common words are found"""
+    votes: dict[int, int] = {}
+    for word in _WORD.findall(text):
+        for key in _ENCIPHERED.get(word.lower(), ()):
+            votes[key] = votes.get(key, 0) + 1
+    best = sorted(votes, key=lambda key: (-votes[key], key))[:2]
+    plain = [text.translate(_CIPHERS[key]) for key in best]
+    return [candidate for candidate in plain if strong_words(candidate) >= _ENOUGH]
+
+
+def backwards(text: str) -> Sequence[str]:
+    """From its end, and each word from its end"""
+    turned = text[::-1]
+    if strong_words(turned) < _ENOUGH:
+        return ()
+    return turned, _TOKEN.sub(lambda word: word[0][::-1], text)
+
+
+def upright(text: str) -> Sequence[str]:
+    """Upside-down letters, from the end"""
+    return (text.translate({ord(char): letter for char, letter in FLIPPED.items()})[::-1],)
+
+
+READINGS: tuple[tuple[str, Callable[[str], Sequence[str]]], ...] = (
+    (r"(?:^|[^\pL\pN])(?:[A-Za-z0-9@$][ ._*\-/\n]{1,3}){3}[A-Za-z0-9@$](?:$|[^\pL\pN])", joined),
+    (
+        r"[A-Za-z][013457$!]{1,3}[A-Za-z]|\b[013457][A-Za-z]{3}|[A-Za-z][@$][A-Za-z]{1,12}(?:$|[^A-Za-z.@-])"
+        r"|\b@[A-Za-z]{2,3}\b"
+        r"|[A-Za-z][$]{1,2}(?:$|[^0-9])",
+        leet,
+    ),
+    (rf"(?i)\b(?:{'|'.join(sorted(_ENCIPHERED))})\b", deciphered),
+    (rf"(?i)\b(?:{'|'.join(_BACKWARDS)})\b", backwards),
+    (rf"[{_FLIPS}]", upright),
+)

@@ -1,0 +1,103 @@
+"""A text and the other texts that a reader could make of it, so that a detector sees what a model would understand.
+
+The first view is the text itself; ordinary text has no other. The second is the text folded (folding.py) and decoded
+in place (decoding.py), again and again while something is found, three times at most. The others are readings of that
+(readings.py). One pass of a finite automaton says which of these could apply, so ordinary text costs that pass alone.
+"""
+
+from __future__ import annotations
+
+import re2  # type: ignore[import-untyped]
+
+from safeguards_extproc.detectors.decoding import DECODERS
+from safeguards_extproc.detectors.folding import fold
+from safeguards_extproc.detectors.readings import READINGS, joined, leet
+
+MOST = 8
+"""Views of one text, itself counted."""
+
+EXTRA = 4096
+"""All views but the first have at most twice the text's characters and this many together."""
+
+ROUNDS = 3
+
+_FOREIGN = r"\x{370}-\x{58f}\x{13a0}-\x{13ff}\x{2c80}-\x{2cff}\x{a4d0}-\x{a4ff}\x{ab30}-\x{abbf}"
+_ORDINARY = (
+    r"\x{9}\x{a}\x{d}\x{20}-\x{7e}\x{a1}-\x{a9}\x{ab}\x{ac}\x{ae}-\x{b8}\x{bb}-\x{bf}\x{d7}\x{f7}\x{590}-\x{60f}"
+    r"\x{61d}-\x{6ff}\x{900}-\x{e7f}\x{2010}-\x{2027}\x{2030}-\x{205e}\x{20a0}-\x{20cf}\x{2116}\x{2122}"
+    r"\x{2190}-\x{23ff}\x{2500}-\x{2775}\x{2794}-\x{27ff}\x{2900}-\x{2bff}\x{2e80}-\x{3163}\x{3165}-\x{a4cf}"
+    r"\x{ac00}-\x{d7ff}\x{ff01}-\x{ff0f}\x{ff1a}-\x{ff20}\x{ff3b}-\x{ff40}\x{ff5b}-\x{ff9f}\x{1f300}-\x{1faff}"
+    r"\x{200c}\x{200d}\x{fe0f}\x{d}"
+)
+_FOLDED = (
+    rf"(?s)[^{_ORDINARY}{_FOREIGN}]|[A-Za-z0-9][\x{{200c}}\x{{200d}}\x{{fe0f}}]|[\x{{200c}}\x{{200d}}\x{{fe0f}}]{{2}}"
+    rf"|[A-Za-z].*[{_FOREIGN}]|[{_FOREIGN}].*[A-Za-z]"
+)
+"""What folding may change: not punctuation, CJK, emoji, or a text that is all in one other script."""
+
+_STEPS = (fold, *(decoder for _, decoder in DECODERS))
+
+
+def _compiled() -> re2.Set:
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = 32 << 20
+    triggers = re2.Set.SearchSet(options)
+    # The empty pattern always matches: without it in the answer, RE2 had no memory and nothing may be left out.
+    for pattern in ("", _FOLDED, *(trigger for trigger, _ in (*DECODERS, *READINGS))):
+        triggers.Add(pattern)
+    triggers.Compile()
+    return triggers
+
+
+_TRIGGERS = _compiled()
+_ALL = list(range(1 + len(_STEPS) + len(READINGS)))
+
+
+def expand(text: str) -> tuple[str, ...]:
+    """The views of `text`, itself first, all different. Total on every str; linear."""
+    hits = _hits(text)
+    if hits == [0]:
+        return (text,)
+    plain = text
+    for _ in range(ROUNDS):
+        before = plain
+        for index in hits:
+            if 0 < index <= len(_STEPS):
+                plain = _STEPS[index - 1](plain)
+        if plain == before:
+            break
+        hits = _hits(plain)
+    views = [text]
+    room = 2 * len(text) + EXTRA
+    for view in (plain, *_readings(plain, hits)):
+        view = view[:room]
+        if view and view not in views and len(views) < MOST:
+            views.append(view)
+            room -= len(view)
+    return tuple(views)
+
+
+def _hits(text: str) -> list[int]:
+    """Which triggers match, in order."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        return _ALL
+    hits: list[int] | None = _TRIGGERS.Match(data)
+    if not hits or 0 not in hits:
+        return _ALL
+    hits.sort()
+    return hits
+
+
+def _readings(plain: str, hits: list[int]) -> list[str]:
+    found: list[str] = []
+    for index in hits:
+        if index > len(_STEPS):
+            reading = READINGS[index - len(_STEPS) - 1][1]
+            for view in reading(plain):
+                found.append(view)
+                if reading is joined:
+                    found.extend(leet(view))
+    return found
