@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -31,14 +31,17 @@ class Observer(Protocol):
     def policy_failed(self) -> None: ...
 
 
-class PolicyStore:
+Snapshot = TypeVar("Snapshot", bound=Policy)
+
+
+class PolicyStore(Generic[Snapshot]):
     """Holds the snapshot. `load` reads and checks a file; ConfigError if it cannot be used."""
 
-    def __init__(self, path: Path, load: Callable[[Path], Policy], observer: Observer) -> None:
+    def __init__(self, path: Path, load: Callable[[Path], Snapshot], observer: Observer) -> None:
         """Loads the first snapshot. Raises ConfigError: a filter does not start without a policy."""
         self._path, self._load, self._observer = path, load, observer
         self._stamp = self._look()
-        self.current: Policy = load(path)
+        self.current: Snapshot = load(path)
         self.stale = False
         observer.policy_loaded(self.current.digest, time.time())
         log.info("policy loaded", path=str(path), digest=self.current.digest)

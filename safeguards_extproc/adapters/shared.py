@@ -46,7 +46,7 @@ class Telemetry(Protocol):
         ...
 
     def stream_refused(self, reason: str) -> None:
-        """Not taken at all: "shutdown", "streams" or "overload"."""
+        """Not taken at all: "shutdown", "records", "streams" or "overload"."""
         ...
 
     def fault(self, where: str) -> None:
@@ -81,7 +81,10 @@ class StreamLimits:
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """What all streams of a process share. `held` is the sum over `streams`; `sequence` counts records."""
+    """What all streams of a process share. `held` is the sum over `streams`; `sequence` counts records.
+
+    `unrecordable` says whether new exchanges are refused because their records could not be kept.
+    """
 
     begin: Callable[[Opened, float], Exchange]
     scorer: Scorer
@@ -89,6 +92,7 @@ class Shared:
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     limits: StreamLimits = StreamLimits()
     producer: str = ""
+    unrecordable: Callable[[], bool] = lambda: False
     streams: set[Stream] = field(default_factory=set)
     held: int = 0
     sequence: int = 0
@@ -96,9 +100,11 @@ class Shared:
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def refusal(self) -> str:
-        """Why a new stream is not taken: "shutdown", "streams" or "overload"; "" if it is."""
+        """Why a new stream is not taken: "shutdown", "records", "streams" or "overload"; "" if it is."""
         if self.closing:
             return "shutdown"
+        if self.unrecordable():
+            return "records"
         if len(self.streams) >= self.limits.streams:
             return "streams"
         return "overload" if self.held >= self.limits.total_held_bytes else ""

@@ -1,0 +1,233 @@
+"""The composition root: the one module that knows every part. It joins them and decides nothing.
+
+A process is a worker: policy store, scorer, record sink, telemetry, health and the gRPC server on one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+import uvloop
+
+from safeguards_extproc.adapters import workers
+from safeguards_extproc.adapters.embedded import EmbeddedScorer, EmbeddedSettings
+from safeguards_extproc.adapters.health import Component, Health
+from safeguards_extproc.adapters.listener import parse
+from safeguards_extproc.adapters.policy_store import PolicyStore
+from safeguards_extproc.adapters.server import Server, ServerSettings
+from safeguards_extproc.adapters.shared import Shared, StreamLimits
+from safeguards_extproc.adapters.tls import Certificates, TlsFiles
+from safeguards_extproc.adapters.triton import TritonScorer, TritonSettings
+from safeguards_extproc.adapters.workers import Workers, WorkerSettings
+from safeguards_extproc.core.events import Opened
+from safeguards_extproc.core.exchange import Exchange
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.policy.load import load
+from safeguards_extproc.ports import Scorer
+from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure
+from safeguards_extproc.settings import Settings
+from safeguards_extproc.telemetry import Metrics
+from safeguards_extproc.wire import WIRE
+
+log = structlog.get_logger()
+
+PROBE_EVERY_S = 1.0
+"""How often models are asked whether they are ready."""
+
+
+@dataclass(slots=True)
+class App:
+    """The parts of a worker. `build` makes them, `run` serves until the process is told to end."""
+
+    settings: Settings
+    metrics: Metrics
+    health: Health
+    policies: PolicyStore[CompiledPolicy]
+    scorer: Scorer
+    sink: Recorder
+    shared: Shared
+    server: Server
+
+    async def run(self) -> bool:
+        """Serve; whether every stream had ended by itself when it was time to go."""
+        await self.scorer.start()
+        stop_metrics = self._serve_metrics()
+        await self.probe()
+        await self.server.start()
+        reloads: set[asyncio.Task[bool]] = set()
+
+        def reload() -> None:
+            task = asyncio.get_running_loop().create_task(self.policies.reload())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        watchers = [asyncio.create_task(self.policies.watch()), asyncio.create_task(self._probe_on())]
+        try:
+            return await self.server.run(reload)
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            await self.scorer.close()
+            self.sink.close()
+            stop_metrics()
+
+    async def probe(self) -> None:
+        """Ask every model that the policy in force names, and tell health.
+
+        A model without which nothing can be allowed is needed to be ready; any other that is away is a degradation.
+        """
+        health, policies = self.health, self.policies
+        health.set("policy", Component.DEGRADED if policies.stale else Component.READY)
+        self.metrics.degraded("policy", policies.stale)
+        wanted = {f"model {model.model}": model for model in policies.current.models}
+        answers = await asyncio.gather(*(self.scorer.ready(model) for model in wanted.values()))
+        for (name, model), ready in zip(wanted.items(), answers, strict=True):
+            away = Component.DOWN if model.required else Component.DEGRADED
+            health.set(name, Component.READY if ready else away)
+            self.metrics.degraded(f"model:{model.model}", not ready)
+        for name in health.components:
+            if name.startswith("model ") and name not in wanted:
+                health.set(name, Component.READY)
+
+    async def _probe_on(self) -> None:
+        while True:
+            await asyncio.sleep(PROBE_EVERY_S)
+            await self.probe()
+
+    def _serve_metrics(self) -> Callable[[], None]:
+        if not self.settings.metrics:
+            return lambda: None
+        address = parse(self.settings.metrics)
+        port, stop = self.metrics.serve(address.host or "0.0.0.0", address.port)  # noqa: S104 (":port" asks for it)
+        log.info("metrics", port=port)
+        return stop
+
+
+def build(settings: Settings, worker: int | None = None) -> App:
+    """Join the parts, inside a running event loop. Raises ConfigError where the settings or the policy cannot be used.
+
+    `worker` is this process's index among several; each has its own ports and its own record file.
+    """
+    index = worker or 0
+    metrics, health = Metrics(), Health()
+    policies = PolicyStore(settings.policy, load, metrics)
+    scorer = _scorer(settings, policies.current, metrics)
+    sink = _sink(settings, index, metrics)
+    producer = settings.producer or f"{socket.gethostname()}-{index}"
+    limits = StreamLimits(
+        total_held_bytes=settings.max_held_bytes, streams=settings.max_streams, max_stream_s=settings.max_stream_s
+    )
+
+    def begin(opened: Opened, at: float) -> Exchange:
+        return Exchange(policies.current, WIRE, new_id(), opened, at)
+
+    shared = Shared(begin, scorer, sink, metrics, limits, producer, sink.refuses)
+    metrics.watch_held(lambda: shared.held)
+    server = Server(
+        shared,
+        health,
+        ServerSettings(
+            listen=parse(settings.listen).for_worker(index),
+            health=parse(settings.health).for_worker(index) if settings.health else None,
+            socket_mode=settings.socket_mode,
+            drain_delay_s=settings.drain_delay_s,
+            drain_limit_s=settings.drain_limit_s,
+        ),
+        _certificates(settings),
+    )
+    return App(settings, metrics, health, policies, scorer, sink, shared, server)
+
+
+_PREFIX = secrets.token_hex(4)
+_count = int.from_bytes(os.urandom(3))
+
+
+def new_id() -> str:
+    """An exchange's id: time, process, count; unique, sortable, and no secret. 27 characters."""
+    global _count
+    _count += 1
+    return f"{time.time_ns() // 1_000_000:011x}-{_PREFIX}{_count & 0xFFFFFFF:07x}"
+
+
+@dataclass(slots=True)
+class Recorder:
+    """ports.RecordSink: counts every record, and keeps it where a file was asked for."""
+
+    metrics: Metrics
+    file: JsonLines | None
+
+    def keep(self, record: Record) -> None:
+        self.metrics.exchange(record)
+        if self.file is not None:
+            self.file.keep(record)
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+    def refuses(self) -> bool:
+        """Whether traffic is refused because its records could not be kept."""
+        return self.file is not None and self.file.refuses()
+
+
+def _sink(settings: Settings, index: int, metrics: Metrics) -> Recorder:
+    path = settings.records
+    if path is None:
+        return Recorder(metrics, None)
+    if index:
+        path = path.with_name(f"{path.stem}.{index}{path.suffix}")
+    return Recorder(
+        metrics, JsonLines(JsonLinesSettings(path, on_failure=OnFailure(settings.on_record_failure)), metrics)
+    )
+
+
+def _scorer(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> Scorer:
+    if settings.scorer == "embedded":
+        models = tuple(dict.fromkeys(model.model for model in policy.models))
+        return EmbeddedScorer(EmbeddedSettings(settings.models, models))
+    if policy.models and not settings.triton:
+        name = policy.models[0].model
+        raise ConfigError(
+            f"the policy asks the model {name!r}, and no Triton is named",
+            where="--triton",
+            hint="give --triton HOST:PORT, or --scorer embedded to run it in this process",
+        )
+    return TritonScorer(TritonSettings(settings.triton, hedge_ms=settings.hedge_ms), metrics)
+
+
+def _certificates(settings: Settings) -> Certificates | None:
+    if not settings.tls_certificate:
+        return None
+    return Certificates(TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca))
+
+
+def serve(settings: Settings) -> int:
+    """Serve until told to end; the exit status. ConfigError where the settings or the policy cannot be used."""
+    worker = workers.index()
+    if settings.workers > 1 and worker is None:
+        load(settings.policy)  # a mistake is said once, here, and not by every worker
+        command = [sys.executable, "-m", "safeguards_extproc", *sys.argv[1:]]
+        stop_s = settings.drain_delay_s + settings.drain_limit_s + 10
+        return asyncio.run(Workers(command, WorkerSettings(settings.workers, stop_s=stop_s)).run())
+    if worker is not None:
+        workers.end_with_parent()
+    # Long streams make many objects that live long; the oldest generation need not be walked for each.
+    gc.set_threshold(10_000, 50, 50)
+    return uvloop.run(_serve(settings, worker))
+
+
+async def _serve(settings: Settings, worker: int | None) -> int:
+    app = build(settings, worker)
+    gc.freeze()
+    return 0 if await app.run() else 1

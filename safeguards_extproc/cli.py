@@ -1,0 +1,224 @@
+"""The command line: serve, policy check | test | explain, demo, replay, convert.
+
+Every command ends with 0 if all is well, 1 if something is not as it should be, 2 if it was asked wrongly.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safeguards_extproc import __version__
+from safeguards_extproc.core.decision import Facts
+from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.errors import ConfigError, SafeguardsError
+
+app = typer.Typer(
+    name="safeguards-extproc",
+    help="An Envoy external-processing filter that keeps language models safe.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+policies = typer.Typer(help="Check, test and explain a policy file.", no_args_is_help=True)
+app.add_typer(policies, name="policy")
+
+PolicyFile = Annotated[Path, typer.Argument(help="A policy file (YAML).")]
+
+
+def _env(name: str) -> str:
+    return f"SAFEGUARDS_{name}"
+
+
+@app.command()
+def serve(
+    policy: Annotated[Path, typer.Option(help="The policy file; reloaded when it changes.", envvar=_env("POLICY"))],
+    listen: Annotated[
+        str, typer.Option(help="Where Envoy connects: host:port or unix:///path.", envvar=_env("LISTEN"))
+    ] = "127.0.0.1:9002",
+    health: Annotated[
+        str, typer.Option(help="Plaintext gRPC health; empty for none.", envvar=_env("HEALTH"))
+    ] = "127.0.0.1:9003",
+    metrics: Annotated[str, typer.Option(help="Prometheus metrics; empty for none.", envvar=_env("METRICS"))] = "",
+    workers: Annotated[
+        int, typer.Option(help="Processes, each on a port (or socket) of its own.", envvar=_env("WORKERS"))
+    ] = 1,
+    scorer: Annotated[
+        str, typer.Option(help="triton, or embedded: the models run in this process.", envvar=_env("SCORER"))
+    ] = "triton",
+    triton: Annotated[
+        list[str] | None,
+        typer.Option(help="Triton's gRPC address, host:port; repeat it for more.", envvar=_env("TRITON")),
+    ] = None,
+    models: Annotated[
+        Path, typer.Option(help="The model repository of the embedded scorer.", envvar=_env("MODELS"))
+    ] = Path("triton_models"),
+    hedge_ms: Annotated[
+        int, typer.Option(help="Ask a second Triton after so many milliseconds; 0 never.", envvar=_env("HEDGE_MS"))
+    ] = 0,
+    records: Annotated[
+        Path | None, typer.Option(help="Append decision records to this file.", envvar=_env("RECORDS"))
+    ] = None,
+    on_record_failure: Annotated[
+        str, typer.Option(help="go-on or refuse, where records cannot be written.", envvar=_env("ON_RECORD_FAILURE"))
+    ] = "go-on",
+    producer: Annotated[str, typer.Option(help="Name of this process in records.", envvar=_env("PRODUCER"))] = "",
+    tls_certificate: Annotated[str, typer.Option(help="PEM file with our chain.", envvar=_env("TLS_CERTIFICATE"))] = "",
+    tls_key: Annotated[str, typer.Option(help="PEM file with its key.", envvar=_env("TLS_KEY"))] = "",
+    tls_client_ca: Annotated[
+        str, typer.Option(help="PEM file; clients must have a certificate of these.", envvar=_env("TLS_CLIENT_CA"))
+    ] = "",
+    socket_mode: Annotated[str, typer.Option(help="Mode of a unix socket.", envvar=_env("SOCKET_MODE"))] = "660",
+    drain_delay: Annotated[
+        float, typer.Option(help="Seconds for Envoy to notice that we go.", envvar=_env("DRAIN_DELAY"))
+    ] = 5.0,
+    drain_limit: Annotated[
+        float, typer.Option(help="Seconds that streams may then go on.", envvar=_env("DRAIN_LIMIT"))
+    ] = 300.0,
+    max_stream: Annotated[
+        float, typer.Option(help="Seconds after which a stream is ended.", envvar=_env("MAX_STREAM"))
+    ] = 3600.0,
+    max_streams: Annotated[
+        int, typer.Option(help="Streams at a time; more are refused.", envvar=_env("MAX_STREAMS"))
+    ] = 20_000,
+    max_held_bytes: Annotated[
+        int, typer.Option(help="Bytes held in all streams; then new ones are refused.", envvar=_env("MAX_HELD_BYTES"))
+    ] = 1 << 30,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning, error.", envvar=_env("LOG_LEVEL"))] = "info",
+) -> None:
+    """Serve Envoy's external processing."""
+    from safeguards_extproc import app as root
+    from safeguards_extproc.settings import Settings
+    from safeguards_extproc.telemetry import configure_logging
+
+    settings = Settings(
+        policy=policy,
+        listen=listen,
+        health=health,
+        metrics=metrics,
+        workers=workers,
+        scorer=_one_of("--scorer", scorer, ("triton", "embedded")),
+        triton=tuple(triton or ()),
+        models=models,
+        hedge_ms=hedge_ms,
+        records=records,
+        on_record_failure=_one_of("--on-record-failure", on_record_failure, ("go-on", "refuse")),
+        producer=producer,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        socket_mode=_octal(socket_mode),
+        drain_delay_s=drain_delay,
+        drain_limit_s=drain_limit,
+        max_stream_s=max_stream,
+        max_streams=max_streams,
+        max_held_bytes=max_held_bytes,
+        log_level=_one_of("--log-level", log_level, ("debug", "info", "warning", "error")),
+    )
+    configure_logging(settings.log_level)
+    raise typer.Exit(root.serve(settings))
+
+
+@policies.command()
+def check(policy: PolicyFile) -> None:
+    """Read, compile and prove a policy; say every mistake with its line."""
+    from safeguards_extproc.policy.load import load
+
+    found = load(policy)
+    routes = ", ".join(route.name for route in found.routes)
+    models = ", ".join(model.model for model in found.models) or "none"
+    typer.echo(f"{policy}: good")
+    typer.echo(f"  digest   {found.digest}")
+    typer.echo(f"  rules    {len(found.document.rules)}, examples {len(found.document.examples)}, all as expected")
+    typer.echo(f"  models   {models}")
+    typer.echo(f"  routes   {routes}")
+
+
+@policies.command()
+def test(policy: PolicyFile) -> None:
+    """Run the policy's own examples, a line each."""
+    from safeguards_extproc.policy import examples
+    from safeguards_extproc.policy.load import compiled
+
+    found, source = compiled(policy)
+    problems = {problem.path[1]: problem for problem in examples.run(found, source)}
+    for index, example in enumerate(found.document.examples):
+        problem = problems.get(index)
+        typer.echo(f"  {'FAILED' if problem else 'ok':6}  {example.name}" + (f": {problem.message}" if problem else ""))
+    typer.echo(f"{len(found.document.examples)} examples, {len(problems)} failed")
+    raise typer.Exit(1 if problems else 0)
+
+
+@policies.command()
+def explain(
+    policy: PolicyFile,
+    on: Annotated[str, typer.Option(help="request or response.")] = "request",
+    kind: Annotated[str, typer.Option("--in", help="Whose text it is: user, tool, content, …")] = "",
+    text: Annotated[str, typer.Option(help="Text for the detectors that run in process.")] = "",
+    score: Annotated[list[str] | None, typer.Option(help="A score: screen.attack=0.97; repeat it.")] = None,
+    failed: Annotated[list[str] | None, typer.Option(help="A detector that failed: screen=timeout; repeat it.")] = None,
+    uninspectable: Annotated[str, typer.Option(help="Why the text cannot be read: opaque, malformed, …")] = "",
+) -> None:
+    """Say what the policy would decide, and why: each rule, what it saw, what that did."""
+    from safeguards_extproc.policy.explain import explain as lines
+    from safeguards_extproc.policy.load import load
+
+    found = load(policy)
+    direction = Direction(_one_of("--on", on, tuple(Direction)))
+    usual = Kind.USER if direction is Direction.REQUEST else Kind.CONTENT
+    speaker = Kind(_one_of("--in", kind or usual.value, tuple(Kind)))
+    facts = Facts(direction, uninspectable=uninspectable)
+    if text:
+        facts.absorb(speaker, found.find(speaker, text).scores)
+    facts.absorb(speaker, {name: _number("--score", name, value) for name, value in _pairs("--score", score)})
+    facts.failed.update(_pairs("--failed", failed))
+    for line in lines(found, facts):
+        typer.echo(line)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _one_of(option: str, given: str, known: tuple[str, ...]) -> str:
+    if given not in known:
+        raise ConfigError(f"unknown value {given!r}", where=option, hint=f"one of {', '.join(known)}")
+    return given
+
+
+def _octal(given: str) -> int:
+    try:
+        return int(given, 8)
+    except ValueError:
+        raise ConfigError(f"not a mode: {given!r}", where="--socket-mode", hint="three octal digits, as 660") from None
+
+
+def _pairs(option: str, given: list[str] | None) -> list[tuple[str, str]]:
+    pairs = []
+    for pair in given or ():
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"no value in {pair!r}", where=option, hint="write name=value")
+        pairs.append((name, value))
+    return pairs
+
+
+def _number(option: str, name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"{name} is no number", where=option, hint="scores go from 0 to 1") from None
+
+
+def main() -> None:
+    """Run the command line; mistakes of the operator are said without a traceback."""
+    try:
+        app()
+    except SafeguardsError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

@@ -1,0 +1,108 @@
+"""The response's half: frames, wholes, and what cannot be read."""
+
+import pytest
+
+from safeguards_extproc.core.decision import Action, Limits, Release, Route, Windowing
+from safeguards_extproc.core.events import Body, BodyMode
+from tests.playbook import RESPONSE, Conversation, response_headers
+from tests.world import DONE, SORRY, WordPolicy, event, plain_request, plain_stream
+
+SMALL = Windowing(first=8, largest=16, overlap=8)
+
+
+def asked(policy, **options):
+    return Conversation(policy, **options).request(plain_request("hello"))
+
+
+def test_an_unreadable_frame_is_policys_to_decide():
+    """Blocked where policy says so; else it goes on, and the record counts it."""
+    stream = event(text="fine words here. ") + b"data: {broken\n\n" + DONE
+    blocked = asked(WordPolicy(place=Route("test", windowing=SMALL))).stream(stream)
+    passed = asked(WordPolicy(place=Route("test", windowing=SMALL), on_uninspectable=Action.ALLOW)).stream(stream)
+
+    assert b"broken" not in blocked.client_saw()
+    assert passed.client_saw() == stream
+    assert passed.record.response.account.frames_unread == 1
+    assert passed.record.response.account.coverage == "partial"
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_an_endless_event_ends_the_stream(size):
+    """An event over the limit can neither be read nor held."""
+    policy = WordPolicy(place=Route("t", limits=Limits(event_bytes=50), windowing=SMALL), on_uninspectable=Action.ALLOW)
+    talk = asked(policy).stream(event(text="fine words here. ") + event(text="x" * 100), size)
+
+    assert b"x" * 9 not in talk.client_saw()
+    assert talk.record.termination in ("stopped", "refused")
+
+
+def test_stop_answers_without_an_error():
+    """`stop` before the first byte is a complete answer that says no; `block` is the provider's error."""
+    stop = asked(WordPolicy({"FORBIDDEN": Action.STOP})).response(b'{"text": "FORBIDDEN"}')
+    block = asked(WordPolicy({"FORBIDDEN": Action.BLOCK})).response(b'{"text": "FORBIDDEN"}')
+
+    assert (stop.refused.status, block.refused.status) == (200, 400)
+
+
+def test_a_decoded_stream_loses_its_encoding():
+    """Frames can be released only as they were read."""
+    talk = asked(WordPolicy())
+    talk.stream(plain_stream("hello there")[::-1], content_encoding="reversed")
+
+    assert talk.client_saw() == plain_stream("hello there")
+    assert talk.seen[RESPONSE].headers.remove == ["content-encoding"]
+
+
+def test_an_encoded_whole_keeps_its_bytes():
+    """It was read, and goes on as it came."""
+    body = b'{"text": "hi"}'[::-1]
+    talk = asked(WordPolicy()).response(body, content_encoding="reversed")
+
+    assert talk.client_saw() == body
+    assert talk.record.response.account.coverage == "full"
+
+
+def test_an_edited_whole_loses_encoding_and_length():
+    """The headers go after the verdict, so they can tell the truth."""
+    talk = asked(WordPolicy({"SECRET": Action.REDACT}))
+    talk.response(b'{"text": "a SECRET"}'[::-1], content_encoding="reversed", content_length="20")
+
+    assert talk.client_saw() == b'{"text": "a [REDACTED:SECRET]"}'
+    assert talk.seen[RESPONSE].headers.remove == ["content-encoding", "content-length"]
+
+
+def test_an_answer_without_a_body_passes():
+    """204 has nothing to read."""
+    talk = asked(WordPolicy())
+    talk.feed(response_headers(status=204, end=True))
+
+    assert talk.exchange.finished
+
+
+def test_observed_bytes_are_the_upstreams():
+    """Not even a bad encoding changes what an observed client gets."""
+    policy = WordPolicy(place=Route("test", release=Release.OBSERVE))
+    talk = asked(policy).stream(b"anything", content_encoding="zip")
+
+    assert talk.client_saw() == b"anything"
+    assert talk.record.response.account.uninspectable == "encoding"
+
+
+def test_held_bytes_are_counted():
+    """What waits is what back-pressure sees; what left is not."""
+    talk = asked(WordPolicy(place=Route("test", windowing=SMALL)))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(text="abc") + b"data: {", False))
+
+    assert talk.exchange.held == len(event(text="abc")) + 7
+
+    talk.fire("flush")
+    assert talk.exchange.held == 7
+
+
+def test_a_streamed_whole_is_replaced_in_place():
+    """Envoy in STREAMED mode has let the headers go: the body becomes an answer that says no."""
+    talk = asked(WordPolicy(), response_mode=BodyMode.STREAMED).response(b'{"text": "FORBIDDEN"}', 5)
+
+    assert talk.client_saw() == b'{"refused": true}'
+    assert talk.client_saw() != SORRY

@@ -1,0 +1,123 @@
+"""Scanning: verdicts in window order, exact accounts, the last word on what could not be read."""
+
+import itertools
+
+import pytest
+
+from safeguards_extproc.core.decision import Action, Model, Result, Windowing
+from safeguards_extproc.core.effects import Cancel, Classify
+from safeguards_extproc.core.scan import Scan
+from safeguards_extproc.core.text import Direction, Kind, Segment
+from tests.world import WordPolicy
+
+SCREEN = Model("screen", "screen", 100)
+WINDOWS = Windowing(first=6, largest=6, overlap=4)
+CONTENT = (Kind.CONTENT, "0")
+
+
+def scan(policy, out):
+    return Scan(policy, Direction.RESPONSE, WINDOWS, itertools.count(1), out)
+
+
+def said(text, channel=CONTENT):
+    return Segment(channel, text, ("text",))
+
+
+def test_verdicts_are_applied_in_the_order_of_the_windows():
+    """The second window's scores wait for the first's."""
+    out = []
+    it = scan(WordPolicy({}, models=[SCREEN]), out)
+    it.push(said("abcdefghijkl"))
+    first, second = (effect.ticket for effect in out)
+    it.scored(second, [Result("screen", {"screen.bad": 0.1})])
+
+    assert list(it.settle()) == []
+
+    it.scored(first, [Result("screen", {"screen.bad": 0.2})])
+    assert [window.start for window in it.settle()] == [0, 6]
+    assert it.cleared(CONTENT) == 12
+
+
+def test_only_models_that_are_due_are_asked():
+    """By direction and by kind of text."""
+    models = [
+        Model("a", "a", 1, response=False),
+        Model("b", "b", 1, kinds=frozenset({Kind.TOOL_CALL})),
+        Model("c", "c", 1, kinds=frozenset({Kind.CONTENT})),
+    ]
+    out = []
+    scan(WordPolicy({}, models=models), out).push(said("abcdef"))
+
+    assert [[model.detector for model in effect.models] for effect in out if isinstance(effect, Classify)] == [["c"]]
+
+
+def test_what_is_given_up_is_cancelled_and_counted():
+    """A check that was due and not waited for is skipped, not run."""
+    out = []
+    it = scan(WordPolicy({}, models=[SCREEN]), out)
+    it.push(said("abcdef"))
+    it.give_up()
+
+    assert isinstance(out[-1], Cancel)
+    assert (it.account.checks["screen"].skipped, it.coverage(), it.waiting) == (1, "none", False)
+
+
+def test_an_unreadable_place_takes_its_turn():
+    """What came before it is cleared first, whoever answers when."""
+    out = []
+    it = scan(WordPolicy({}, models=[SCREEN]), out)
+    it.push(said("abcdef"))
+    it.unread("unread")
+
+    assert list(it.settle()) == []
+    assert not it.terminal
+
+    it.scored(1, [Result("screen", {"screen.bad": 0.0})])
+    assert len(list(it.settle())) == 1
+    assert it.terminal
+
+
+def test_the_end_of_reading_is_final_whatever_policy_says():
+    """Nothing after that place can be read, so nothing after it goes."""
+    it = scan(WordPolicy({}, on_uninspectable=Action.ALLOW), [])
+    it.unread("too-large", final=True)
+
+    assert list(it.settle()) == []
+    assert (it.terminal, it.verdict.reason) == (True, "too-large")
+
+
+@pytest.mark.parametrize(
+    ("local", "failure", "coverage"),
+    [(("words",), "", "full"), ((), "", "full"), ((), "timeout", "none"), (("words",), "timeout", "none")],
+)
+def test_coverage_needs_every_check_that_was_due(local, failure, coverage):
+    """One failed check, and the text does not count as scanned."""
+    out = []
+    it = scan(WordPolicy({}, models=[SCREEN], local=local, on_failure=Action.ALLOW), out)
+    it.push(said("abcdef"))
+    it.scored(1, [Result("screen", {} if failure else {"screen.bad": 0.1}, failure)])
+    list(it.settle())
+
+    assert it.coverage() == coverage
+
+
+def test_without_any_check_nothing_is_covered():
+    """A policy without detectors cannot say that it scanned."""
+    it = scan(WordPolicy({}, local=()), [])
+    it.push(said("abcdef"))
+    list(it.settle())
+
+    assert it.coverage() == "none"
+
+
+def test_flushed_text_is_not_counted_twice():
+    """Windows that overlap count each character once."""
+    it = scan(WordPolicy({}), [])
+    it.push(said("abc"))
+    it.flush()
+    list(it.settle())
+    it.push(said("defgh"))
+    it.close_all()
+    list(it.settle())
+
+    assert (it.account.channels["content"].chars, it.account.channels["content"].scanned) == (8, 8)
