@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.core.effects import AnswerBody, Effect, Keep, SendBody, SendHeaders, SendTrailers
@@ -47,6 +47,51 @@ class Echo:
         return [Keep(Record("echo", termination=termination))]
 
 
+class Scripted:
+    """Does what `react` says; the test sets `finished`, `held` and `waiting`. Aborted keeps the record if none was."""
+
+    def __init__(self, react: Callable[[Scripted, Event], list[Effect]]) -> None:
+        self._react = react
+        self.events: list[Event] = []
+        self.finished = False
+        self.held = 0
+        self.waiting = False
+
+    def feed(self, event: Event) -> list[Effect]:
+        self.events.append(event)
+        if isinstance(event, Aborted):
+            return [] if self.finished else self.keep(event.cause)
+        return self._react(self, event)
+
+    def keep(self, termination: str = "complete") -> list[Effect]:
+        self.finished = True
+        return [Keep(Record("scripted", termination=termination))]
+
+
+class Counts:
+    """Telemetry that a test reads."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.closed: list[str] = []
+        self.bytes: list[tuple[int, int]] = []
+        self.refused: list[str] = []
+        self.faults: list[str] = []
+
+    def stream_opened(self) -> None:
+        self.opened += 1
+
+    def stream_closed(self, how: str, seconds: float, received: int, sent: int) -> None:
+        self.closed.append(how)
+        self.bytes.append((received, sent))
+
+    def stream_refused(self, reason: str) -> None:
+        self.refused.append(reason)
+
+    def fault(self, where: str) -> None:
+        self.faults.append(where)
+
+
 class Memory:
     """Keeps records in a list."""
 
@@ -59,16 +104,21 @@ class Memory:
     def close(self) -> None: ...
 
 
+async def harmless(model: Model, _: Sequence[str]) -> Result:
+    """Score 0 for everything."""
+    return Result(model.detector, {f"{model.detector}.unsafe": 0.0})
+
+
 class Scores:
     """Answers every question with what `answer` says."""
 
-    def __init__(self, answer: Callable[[Model, Sequence[str]], Result] | None = None) -> None:
-        self._answer = answer or (lambda model, _: Result(model.detector, {f"{model.detector}.unsafe": 0.0}))
+    def __init__(self, answer: Callable[[Model, Sequence[str]], Awaitable[Result]] = harmless) -> None:
+        self._answer = answer
 
     async def start(self) -> None: ...
 
     async def score(self, model: Model, texts: Sequence[str]) -> Result:
-        return self._answer(model, texts)
+        return await self._answer(model, texts)
 
     async def ready(self, model: Model) -> bool:
         return True
