@@ -208,7 +208,7 @@ class Lane:
             case TooLarge(largest):
                 self.largest = min(self.largest, largest)
                 self._again(batch.parts)
-            case Failed("bad-response") if len(batch.callers) > 1:
+            case Failed("bad-response") if any(part.call is not batch.parts[0].call for part in batch.parts):
                 for part in batch.parts:
                     part.alone = True
                 self._again(batch.parts)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.adapters.batching import Answer, Batch, Failed, Lane, Part, TooLarge
@@ -210,6 +210,21 @@ async def test_one_poisoned_text_fails_alone() -> None:
     assert peer.asked[1:] == [["0.5"], ["0.66"], ["0.75"]]
 
 
+async def test_who_poisons_a_request_and_leaves_hurts_nobody() -> None:
+    """The one who shared with it is asked for again, though it is the only one that still waits."""
+    peer = Peer()
+    queue = lane(peer)
+    poisoner, other = (asyncio.create_task(queue.score([text], LONG)) for text in ("0.66", "0.5"))
+    await turn()
+    poisoner.cancel()
+    await turn()
+    peer.answers[0].set_result(Failed("bad-response"))
+    await turn()
+    peer.reply(1)
+    assert await other == Answer({"risk": 0.5}, "1")
+    assert peer.asked == [["0.66", "0.5"], ["0.5"]]
+
+
 async def test_other_failures_are_not_asked_again() -> None:
     """A server that is away is away for the whole request."""
     peer = Peer()
@@ -310,6 +325,7 @@ async def share(kind: type[Lane], calls: list[Sent], largest: int, in_flight: in
 
 
 @settings(max_examples=80, deadline=None)
+@example([(["0"] * 4, 0, False), (["0", "0", "nan", "poison"], 0, False)], 4, 2)
 @given(CALLS, st.integers(1, 8), st.integers(1, 3))
 def test_company_never_changes_an_answer(
     calls: list[tuple[list[str], int, bool]], largest: int, in_flight: int
