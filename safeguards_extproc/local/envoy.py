@@ -103,15 +103,15 @@ class Envoy:
         }
 
 
-def start(document: Mapping[str, Any], addresses: Addresses, folder: Path, *, log_level: str = "warning") -> Envoy:
+def start(document: Mapping[str, Any], addresses: Addresses, folder: Path, *, workers: int = 2) -> Envoy:
     """Start Envoy on `document` with `addresses`; returns once it is live and its cluster of filters is healthy.
 
     `folder` gets the rendered configuration and the log. PartFailed (with the log's end) if it does not come up.
     """
     config, admin_file = folder / "envoy.json", folder / "envoy.admin"
     config.write_text(json.dumps(render(document, addresses), indent=1))
-    argv = [binary(), "-c", str(config), "--admin-address-path", str(admin_file), "-l", log_level]
-    argv += ["--disable-hot-restart", "--concurrency", "2"]
+    argv = [binary(), "-c", str(config), "--admin-address-path", str(admin_file), "-l", "warning"]
+    argv += ["--disable-hot-restart", "--concurrency", str(workers)]
     part = processes.start("envoy", argv, folder / "envoy.log", hint="its configuration is envoy.json beside the log")
     try:
         processes.wait(part, admin_file.exists, timeout_s=20)

@@ -47,7 +47,7 @@ class Script:
         self.requests = 0
 
     def find(self, exchange_id: str, question: str) -> Exchange | None:
-        return self._by_id.get(exchange_id) or self._by_text.get(question)
+        return self._by_id.get(exchange_id) or (self._by_text.get(question) if question else None)
 
     def account(self, exchange_id: str, exchange: Exchange | None, body: str) -> Served:
         """The account of an exchange, with this request counted in."""

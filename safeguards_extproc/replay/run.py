@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-import msgspec
 
 from safeguards_extproc.core.record import Record
+from safeguards_extproc.records.read import Reader
 from safeguards_extproc.replay.compare import Reached, Result, judge
 from safeguards_extproc.replay.outcome import Outcome, classify, read
 from safeguards_extproc.replay.requests import MODEL_HEADER, STATS_PATH, request
-from safeguards_extproc.replay.traffic import Exchange, lines
+from safeguards_extproc.replay.traffic import Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +102,12 @@ async def records_of(path: Path, wanted: Iterable[str], *, patience_s: float = 3
     missing = set(wanted)
     deadline = time.monotonic() + patience_s
     while True:
-        records = {record.id: record for record in read_records(path)}
+        records = _records(path)
         if missing <= records.keys() or time.monotonic() > deadline:
             return records
         await asyncio.sleep(0.05)
 
 
-def read_records(path: Path) -> list[Record]:
-    """Whole records of a file of JSON lines; a line still being written is left for the next reading."""
-    decoder = msgspec.json.Decoder(Record)
-    records = []
-    for _, line in lines(path) if path.exists() else ():
-        try:
-            records.append(decoder.decode(line))
-        except msgspec.DecodeError:
-            break
-    return records
+def _records(path: Path) -> dict[str, Record]:
+    """Whole records of a file that may still grow: the half of a line is skipped, and read the next time."""
+    return {record.id: record for record in Reader([path])} if path.exists() else {}

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.local.model_server import application
 from safeguards_extproc.replay.outcome import Kind
-from safeguards_extproc.replay.run import Target, read_records, records_of, run
+from safeguards_extproc.replay.run import Target, records_of, run
 from safeguards_extproc.replay.traffic import Answer, Exchange, Expect, Message, ToolCall, Transport
 
 
@@ -103,7 +103,6 @@ async def test_a_record_that_is_written_a_little_later_is_waited_for(tmp_path: P
     path = tmp_path / "records.jsonl"
     first, second = (msgspec.json.encode(Record(name)) + b"\n" for name in ("a", "b"))
     path.write_bytes(first + second[:10])
-    assert [record.id for record in read_records(path)] == ["a"]
     waiting = asyncio.create_task(records_of(path, ["a", "b"]))
     await asyncio.sleep(0)
     path.write_bytes(first + second)

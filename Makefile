@@ -1,0 +1,68 @@
+# Everything runs from a fresh clone with Python 3.11 or newer and make: a target sets up first what it needs.
+# PYTHON chooses the interpreter, ONCE=1 ends the demo after its table, SCORER=embedded does without Triton,
+# PORT fixes Envoy's port, JOBS says how many tests run side by side.
+
+PYTHON ?= python3
+JOBS   ?= auto
+VENV   := .venv
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check install --progress-bar off -qq
+READY  := $(VENV)/.ready
+TORCH  := 2.13.0
+
+LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORER)) $(if $(PORT),--port $(PORT))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo replay check test bench proto format clean
+.DELETE_ON_ERROR:
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything that the other targets need
+
+demo: $(READY) ## run Envoy, filter, Triton and a model server here, send sample traffic, say what was done to it
+	@$(LOCAL) $(if $(ONCE),--once)
+
+replay: $(READY) ## send CAPTURE=traffic.jsonl(.gz) through the same stack; REPORT=file.json keeps the verdicts
+	@test -n "$(CAPTURE)" || { echo "usage: make replay CAPTURE=traffic.jsonl"; exit 2; }
+	@$(LOCAL) --name replay --traffic $(CAPTURE) --rows 40 $(if $(REPORT),--report $(REPORT)) --once
+
+check: $(READY) ## format, lint, types, and every test that starts no other program; under a minute
+	@$(VENV)/bin/ruff format --check --quiet .
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/mypy
+	@$(PY) -m pytest -q -n $(JOBS) -m "not real"
+
+test: $(READY) ## every test, on real Envoy and Triton
+	@$(PY) -m pytest -q -n $(JOBS)
+
+bench: $(READY) ## measure; see bench/
+	@$(PY) -m bench
+
+proto: $(READY) ## generate code from proto/
+	@$(PY) -m tools.proto
+
+format: $(READY) ## format and mend what a machine can mend
+	@$(VENV)/bin/ruff format --quiet .
+	@$(VENV)/bin/ruff check --fix --quiet .
+
+clean: ## remove everything that these targets made
+	@rm -rf $(VENV) build dist reports var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: name a newer one, make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# torch goes first and alone: asked for together with the rest, pip may choose a build with gigabytes of CUDA.
+$(READY): pyproject.toml | $(PY)
+	@echo "setting up $(VENV): a minute or two the first time"
+	@$(PY) -c 'import torch; assert torch.__version__.split("+")[0] == "$(TORCH)"' 2>/dev/null || $(PIP) torch==$(TORCH)
+	@$(PIP) -e ".[test]"
+	@$(PY) -c 'from safeguards_extproc.local import triton; why = triton.available(); \
+	  why and print(f"NOTICE: Triton cannot run here: {why}")'
+	@touch $@
