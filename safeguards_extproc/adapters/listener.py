@@ -20,19 +20,21 @@ _HINT = 'use "unix:///path", "host:port", "[v6]:port" or ":port"'
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Either `path` of a Unix socket, or `host` and `port`; port 0 lets the kernel choose."""
+    """Either `path` of a Unix socket, or `host` and `port`; port 0 lets the kernel choose.
+
+    The host "::" is every address of both families.
+    """
 
     path: str = ""
-    host: str = ""
+    host: str = "::"
     port: int = 0
 
     @property
     def target(self) -> str:
-        """As gRPC takes it. Without a host: every address of both families."""
+        """As gRPC takes it."""
         if self.path:
             return f"unix:{self.path}"
-        host = self.host or "::"
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
         return f"unix://{self.path}" if self.path else self.target
@@ -70,7 +72,7 @@ def parse(text: str) -> Address:
         raise ConfigError("an IPv6 address needs brackets", where=text, hint=_HINT)
     if any(character in host for character in "/[]@ "):
         raise ConfigError("not an address", where=text, hint=_HINT)
-    return _checked(Address(host=host, port=int(port)), text)
+    return _checked(Address(host=host or "::", port=int(port)), text)
 
 
 def _checked(address: Address, where: str) -> Address:
