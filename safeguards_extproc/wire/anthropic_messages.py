@@ -1,0 +1,91 @@
+"""Anthropic Messages, and the requests that only count its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
+from safeguards_extproc.errors import MalformedBody
+from safeguards_extproc.wire import anthropic_read, refusals, sse
+from safeguards_extproc.wire import edits as editing
+from safeguards_extproc.wire.anthropic_stream import MessageStream, details, event, fill, last_events, message
+from safeguards_extproc.wire.leaves import Leaves
+from safeguards_extproc.wire.strict_json import loads
+
+ID_HEADER = "request-id"
+
+_ERRORS = {
+    "policy": "invalid_request_error",
+    "suspended": "permission_error",
+    "throttled": "rate_limit_error",
+    "too-large": "request_too_large",
+    "unsupported-encoding": "invalid_request_error",
+    "malformed": "invalid_request_error",
+    "unavailable": "api_error",
+    "timeout": "timeout_error",
+}
+
+
+class AnthropicMessages:
+    """A `core.text.Format`."""
+
+    name = "anthropic_messages"
+
+    def read_request(self, body: bytes) -> Document:
+        document, raw = anthropic_read.request(_object(body))
+        fill(body, raw, document.segments)
+        return document
+
+    def read_response(self, body: bytes, status: int) -> Document:
+        if status < 400:
+            document, raw = anthropic_read.response(_object(body))
+            fill(body, raw, document.segments)
+            return document
+        leaves = Leaves()
+        anthropic_read.error(leaves, loads(body), ())
+        return Document(leaves.segments, unread=frozenset(leaves.unread))
+
+    def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
+        return editing.apply(body, edits)
+
+    def steer(self, body: bytes, instruction: str) -> bytes:
+        """The instruction ends the system prompt; without one it is the system prompt."""
+        request = _object(body)
+        match request.get("system"):
+            case str(system) if system:
+                return editing.apply(body, [Edit(("system",), len(system), len(system), "\n\n" + instruction)])
+            case list():
+                return editing.append_item(body, ("system",), editing.dumps({"type": "text", "text": instruction}))
+            case None | "" if "system" in request:
+                return editing.replace(body, ("system",), editing.dumps(instruction))
+            case None:
+                return editing.insert_first(body, (), b'"system":' + editing.dumps(instruction))
+        raise MalformedBody("shape")
+
+    def framer(self) -> sse.Framer:
+        return sse.Framer()
+
+    def stream(self) -> MessageStream:
+        return MessageStream()
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        error = {"type": _ERRORS.get(refusal.reason, _ERRORS["policy"]), "message": refusal.message}
+        body = editing.dumps({"type": "error", "error": error, "request_id": refusal.id or None})
+        return refusals.error(refusal, body, id_header=ID_HEADER)
+
+    def answer(self, refusal: Refusal, *, model: str, streamed: bool) -> Answer:
+        """Usage is zero: no model was asked for what the client gets."""
+        start = message("msg_" + refusal.id, model)
+        if streamed:
+            body = event({"type": "message_start", "message": start}) + last_events(refusal, 0)
+        else:
+            body = editing.dumps({**start, "stop_reason": "refusal", "stop_details": details(refusal)})
+        return refusals.success(refusal, body, id_header=ID_HEADER, streamed=streamed)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    value = loads(body)
+    if not isinstance(value, dict):
+        raise MalformedBody("shape")
+    return value

@@ -1,0 +1,193 @@
+"""A streamed message: message_start, blocks that open, grow and stop, message_delta, message_stop.
+
+A stream that is broken off says so in the dialect: open blocks stop, then `stop_reason` is "refusal". The official SDK
+fails on a delta of a block that never opened, on a message_delta without usage and on a stream without message_start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
+from safeguards_extproc.errors import MalformedBody
+from safeguards_extproc.wire import anthropic_read, sse
+from safeguards_extproc.wire import edits as editing
+from safeguards_extproc.wire.leaves import Leaves
+from safeguards_extproc.wire.strict_json import loads, spans
+
+_TEXT: Channel = (Kind.CONTENT, "0")
+_TEXT_PATH: Path = ("delta", "text")
+_CALL: Channel = (Kind.TOOL_CALL, "0")
+_TEXT_KEYS = frozenset(("type", "text"))
+_EVENT_KEYS = frozenset(("type", "index", "delta"))
+_EMPTY = re.compile(rb"[{\[]\s*[}\]]").fullmatch
+_GROWS = b'"content_block_delta"'
+
+
+def event(body: dict[str, Any]) -> bytes:
+    """One event of our own; its name is its type."""
+    return sse.event(body["type"], editing.dumps(body))
+
+
+def message(id_: str, model: str) -> dict[str, Any]:
+    """An answer of ours before anything is said."""
+    return {
+        "id": id_,
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": {"input_tokens": 0, "output_tokens": 0},
+    }
+
+
+def details(refusal: Refusal) -> dict[str, Any]:
+    """`stop_details` of a message that ends in a refusal."""
+    return {"type": "refusal", "category": refusal.category or None, "explanation": refusal.message or None}
+
+
+def last_events(refusal: Refusal, output_tokens: int) -> bytes:
+    """The end of a message that is refused."""
+    delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details(refusal)}
+    return event({"type": "message_delta", "delta": delta, "usage": {"output_tokens": output_tokens}}) + event(
+        {"type": "message_stop"}
+    )
+
+
+def fill(body: bytes, raw: Sequence[Segment], segments: list[Segment]) -> None:
+    """Give each raw segment the JSON at its path, as written. An empty object says nothing and goes, as a stream
+    has no event for it. JSON with escapes is read by its decoded strings instead, so that none hides in them."""
+    if not raw:
+        return
+    found = spans(body, [segment.path for segment in raw])
+    instead: dict[int, list[Segment]] = {}
+    for segment in raw:
+        written = body[slice(*found[segment.path])]
+        if b"\\u" in written:
+            leaves = Leaves()
+            leaves.tree(segment.channel, loads(written), segment.path, words=frozenset())
+            instead[id(segment)] = leaves.segments
+        else:
+            segment.text = written.decode()
+            instead[id(segment)] = [] if _EMPTY(written) else [segment]
+    segments[:] = [given for known in segments for given in instead.get(id(known), (known,))]
+
+
+class MessageStream:
+    """A `core.text.StreamReader`."""
+
+    __slots__ = ("_begun", "_channels", "_ended", "_head", "_open", "_tokens")
+
+    def __init__(self) -> None:
+        self._head: dict[str, Any] | None = None  # what message_start said: id and model
+        self._channels: dict[Channel, None] = {}  # that have had text and are not closed
+        self._begun = self._ended = False  # what the client has seen: message_start, message_stop
+        self._open: dict[int, None] = {}  # blocks that the client has seen opened
+        self._tokens = 0
+
+    def read(self, frame: bytes) -> Reading:
+        _, data = sse.fields(frame)
+        if not data:
+            return Reading()
+        try:
+            body = loads(data)
+        except MalformedBody as error:
+            return Reading(unread=error.reason)
+        if type(body) is not dict:
+            return Reading(unread="shape")
+        delta = body.get("delta")
+        if (
+            type(delta) is dict
+            and delta.keys() == _TEXT_KEYS
+            and body.keys() <= _EVENT_KEYS
+            and type(text := delta["text"]) is str
+            and body.get("type") == "content_block_delta"
+            and delta["type"] == "text_delta"
+        ):
+            self._channels[_TEXT] = None
+            return Reading((Segment(_TEXT, text, _TEXT_PATH),) if text else ())
+        return self._read(body, data)
+
+    def _read(self, body: dict[str, Any], data: bytes) -> Reading:
+        reader, closed = anthropic_read.Reader(), []
+        leaves, index, finished = reader.leaves, _index(body), False
+        known = {"type", "index", "usage"}
+        match body:
+            case {"type": "message_start", "message": dict(start)}:
+                self._head = _head(start)
+                reader.message(start, ("message",))
+                known.add("message")
+            case {"type": "content_block_start", "content_block": block}:
+                reader.block(block, ("content_block",), "0", index, Kind.CONTENT)
+                known.add("content_block")
+            case {"type": "content_block_delta", "delta": delta}:
+                reader.block(delta, ("delta",), "0", index, Kind.CONTENT)
+                known.add("delta")
+            case {"type": "content_block_stop"}:
+                closed = [channel for channel in self._channels if channel[1] == f"0.{index}"]
+            case {"type": "message_delta", "delta": dict(delta)}:
+                leaves.rest(anthropic_read.FIELDS, delta, ("delta",), frozenset(), _DELTA_IDENTIFIERS)
+                known.add("delta")
+                if delta.get("stop_reason"):
+                    closed = list(self._channels)
+            case {"type": "message_stop"}:
+                closed, finished = list(self._channels), True
+            case {"type": "error"}:
+                anthropic_read.error(leaves, body, ())
+                known |= body.keys()
+        leaves.rest(anthropic_read.FIELDS, body, (), frozenset(known), frozenset())
+        fill(data, reader.raw, leaves.segments)
+        for segment in leaves.segments:
+            self._channels[segment.channel] = None
+        for channel in closed:
+            self._channels.pop(channel, None)
+        return Reading(leaves.segments, closed, finished)
+
+    def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
+        return sse.with_data(frame, editing.apply(sse.fields(frame)[1], edits))
+
+    def released(self, frame: bytes) -> None:
+        if _GROWS in frame:
+            return
+        try:
+            body = loads(sse.fields(frame)[1])
+        except MalformedBody:
+            return
+        match body:
+            case {"type": "message_start"}:
+                self._begun = True
+            case {"type": "content_block_start", "index": int(index)}:
+                self._open[index] = None
+            case {"type": "content_block_stop", "index": int(index)}:
+                self._open.pop(index, None)
+            case {"type": "message_stop"}:
+                self._ended = True
+        match body:
+            case {"usage": {"output_tokens": int(tokens)}} | {"message": {"usage": {"output_tokens": int(tokens)}}}:
+                self._tokens = tokens
+
+    def ending(self, refusal: Refusal) -> bytes:
+        if self._ended:
+            return b""
+        events = []
+        if not self._begun:
+            id_, model = (self._head or {}).get("id"), (self._head or {}).get("model")
+            events.append(event({"type": "message_start", "message": message(id_ or "msg_" + refusal.id, model or "")}))
+        events += [event({"type": "content_block_stop", "index": index}) for index in self._open]
+        return b"".join([*events, last_events(refusal, self._tokens)])
+
+
+_DELTA_IDENTIFIERS = frozenset(("stop_reason", "type", "category", "id", "expires_at"))
+
+
+def _index(body: dict[str, Any]) -> int:
+    index = body.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _head(start: dict[str, Any]) -> dict[str, Any]:
+    return {key: start[key] for key in ("id", "model") if isinstance(start.get(key), str)}

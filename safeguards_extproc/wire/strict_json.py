@@ -1,0 +1,196 @@
+"""JSON that only one reading is possible of: everything two parsers could read differently is a MalformedBody.
+
+The scanning is the standard library's C scanner; this module adds what RFC 8259 leaves open (duplicate names, lone
+surrogates, numbers out of range, depth) and where values stand in the bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from safeguards_extproc.core.text import Path
+from safeguards_extproc.errors import MalformedBody
+
+MAX_DEPTH = 100
+"""Containers within containers. Far below the interpreter's own limit, so that the limit is ours and is stable."""
+
+KEY = -1
+"""The last step of a path that means an object member's name, not its value: ("metadata", "colour", KEY)."""
+
+BOM = b"\xef\xbb\xbf"
+_DIGITS = 308  # an integer of so many digits is always within a double's range (1.8e308)
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise MalformedBody("duplicate-key")
+    return members
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise MalformedBody("number")
+    return number
+
+
+def _int(text: str) -> int:
+    if len(text) > _DIGITS:
+        _float(text)
+    return int(text)
+
+
+def _constant(_: str) -> object:
+    raise MalformedBody("number")
+
+
+# A short body cannot hold a number that is too long: it is spared a Python call for each integer.
+_short: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_constant=_constant)
+_long: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_int=_int, parse_constant=_constant)
+_lenient: Any = json.JSONDecoder()
+_scan_short, _scan_long = _short.scan_once, _long.scan_once
+_scan_over, _scan_string = _lenient.scan_once, _lenient.parse_string
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+_space = re.compile(r"[ \t\n\r]*").match
+
+
+def loads(body: bytes, *, max_depth: int = MAX_DEPTH) -> Any:
+    """The value of `body`, which is one JSON text in UTF-8 without BOM; only MalformedBody is raised.
+
+    Offsets of errors are bytes, where the scanner tells one.
+    """
+    if body.startswith(BOM):
+        raise MalformedBody("encoding", offset=0)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedBody("encoding", offset=error.start) from None
+    start = 0 if text[:1] in ("{", "[") else _end(_space(text, 0))
+    try:
+        value, end = (_scan_short if len(text) <= _DIGITS else _scan_long)(text, start)
+    except StopIteration as stop:
+        raise MalformedBody("syntax", offset=_bytes(text, stop.value)) from None
+    except json.JSONDecodeError as error:
+        raise MalformedBody("syntax", offset=_bytes(text, error.pos)) from None
+    except RecursionError:
+        raise MalformedBody("depth") from None
+    except ValueError:  # an integer of more digits than the interpreter converts
+        raise MalformedBody("number") from None
+    if end != len(text):
+        end = _end(_space(text, end))
+        if end != len(text):
+            raise MalformedBody("trailing-data", offset=_bytes(text, end))
+    if body.count(b"{") + body.count(b"[") > max_depth:
+        _check_depth(value, max_depth)
+    if b"\\ud" in body or b"\\uD" in body:
+        _check_surrogates(value)
+    return value
+
+
+def spans(body: bytes, paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Where the value at each path stands: bytes [start, end), quotes included. Paths that lead nowhere are absent.
+
+    A path that ends in KEY gives the place of the member's name. `body` must be a JSON text that `loads` accepts.
+    """
+    tree: dict[str | int, Any] = {}
+    for path in paths:
+        node = tree
+        for step in path:
+            node = node.setdefault(step, {})
+        node[_HERE] = path
+    text = body.decode()
+    found: dict[Path, tuple[int, int]] = {}
+    try:
+        _walk(text, _end(_space(text, 0)), tree, found)
+    except (StopIteration, ValueError, IndexError, RecursionError):
+        raise MalformedBody("syntax") from None
+    return found if len(text) == len(body) else _in_bytes(text, found)
+
+
+_HERE = -9
+"""In the tree of wanted steps: the path that ends at this node."""
+
+
+def _walk(text: str, at: int, wanted: dict[str | int, Any], found: dict[Path, tuple[int, int]]) -> int:
+    """Visit the value at `at`; returns where it ends. What no path leads into is skipped by the C scanner."""
+    opener, inner = text[at], len(wanted) > (_HERE in wanted)
+    if inner and opener == "{":
+        end = _walk_object(text, at + 1, wanted, found)
+    elif inner and opener == "[":
+        end = _walk_array(text, at + 1, wanted, found)
+    else:
+        end = _scan_over(text, at)[1]
+    if _HERE in wanted:
+        found[wanted[_HERE]] = (at, end)
+    return end
+
+
+def _walk_object(text: str, at: int, wanted: dict[str | int, Any], found: dict[Path, tuple[int, int]]) -> int:
+    at = _end(_space(text, at))
+    while text[at] != "}":
+        if text[at] == ",":
+            at = _end(_space(text, at + 1))
+        begin = at
+        key, at = _scan_string(text, at + 1, True)
+        node = wanted.get(key)
+        if node is not None and KEY in node:
+            found[node[KEY][_HERE]] = (begin, at)
+        at = _end(_space(text, _end(_space(text, at)) + 1))
+        at = _scan_over(text, at)[1] if node is None else _walk(text, at, node, found)
+        at = _end(_space(text, at))
+    return at + 1
+
+
+def _walk_array(text: str, at: int, wanted: dict[str | int, Any], found: dict[Path, tuple[int, int]]) -> int:
+    at, index = _end(_space(text, at)), 0
+    while text[at] != "]":
+        if text[at] == ",":
+            at = _end(_space(text, at + 1))
+        node = wanted.get(index)
+        at = _scan_over(text, at)[1] if node is None else _walk(text, at, node, found)
+        at, index = _end(_space(text, at)), index + 1
+    return at + 1
+
+
+def _end(match: re.Match[str] | None) -> int:
+    assert match is not None  # every pattern here matches the empty string
+    return match.end()
+
+
+def _bytes(text: str, position: int) -> int:
+    return len(text[:position].encode())
+
+
+def _in_bytes(text: str, found: dict[Path, tuple[int, int]]) -> dict[Path, tuple[int, int]]:
+    offsets, seen, total = {}, 0, 0
+    for position in sorted({position for span in found.values() for position in span}):
+        total += len(text[seen:position].encode())
+        offsets[position] = total
+        seen = position
+    return {path: (offsets[start], offsets[end]) for path, (start, end) in found.items()}
+
+
+def _check_depth(value: object, most: int) -> None:
+    level: Collection[object] = [value] if isinstance(value, dict | list) else []
+    depth = 0
+    while level:
+        depth += 1
+        if depth > most:
+            raise MalformedBody("depth")
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder if isinstance(holder, list) else ())
+            if isinstance(item, dict | list)
+        ]
+
+
+def _check_surrogates(value: object) -> None:
+    try:
+        _encode(value).encode()
+    except UnicodeEncodeError:
+        raise MalformedBody("surrogate") from None
