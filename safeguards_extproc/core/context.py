@@ -43,11 +43,9 @@ class Context:
         return self.opened.request if direction is Direction.REQUEST else self.opened.response
 
     def scan(self, direction: Direction) -> Scan:
-        scan = Scan(self.policy, direction, self.route.windowing, self.tickets, self.out)
-        features = scan.facts.features
-        features["route"] = self.route.name
-        features["format"] = self.format.name if self.format else "opaque"
-        return scan
+        """A scan by the route that has been found, knowing what is known so far."""
+        features = {"route": self.route.name, "format": self.format.name if self.format else "opaque"}
+        return Scan(self.policy, direction, self.route.windowing, self.tickets, self.out, features)
 
     def refusal(self, verdict: Verdict) -> Refusal:
         """The words for a verdict that says no."""

@@ -128,7 +128,10 @@ class Facts:
 
     def absorb(self, kind: Kind, scores: Mapping[str, float]) -> None:
         """Take the maximum of what was known and `scores`."""
-        known = self.scores.setdefault(kind, {})
+        known = self.scores.get(kind)
+        if known is None:
+            self.scores[kind] = dict(scores)
+            return
         for name, score in scores.items():
             if score > known.get(name, -1.0):
                 known[name] = score

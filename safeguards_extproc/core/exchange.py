@@ -23,11 +23,28 @@ class Exchange:
 
     def __init__(self, policy: Policy, wire: Wire, id: str, opened: Opened, at: float) -> None:
         self._ctx = Context(policy, wire, id, opened, [], itertools.count(1), at, at)
-        self._request = RequestLane(self._ctx)
-        self._response = ResponseLane(self._ctx, self._may_release)
+        self._lanes: tuple[RequestLane, ResponseLane] | None = None
         self._kept = self._over = False
         self._method = self._trace = ""
         self._status = 0
+
+    @property
+    def _request(self) -> RequestLane:
+        return (self._lanes or self._open({}))[0]
+
+    @property
+    def _response(self) -> ResponseLane:
+        return (self._lanes or self._open({}))[1]
+
+    def _open(self, fields: dict[str, str]) -> tuple[RequestLane, ResponseLane]:
+        """Find the route and the format by the request's headers: both directions go by them."""
+        ctx = self._ctx
+        method, target = fields.get(":method", ""), fields.get(":path", "")
+        ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
+        ctx.format = ctx.wire.resolve(ctx.route.format, method, target)
+        self._method, self._trace = method, fields.get("traceparent", "")[3:35]
+        self._lanes = (RequestLane(ctx), ResponseLane(ctx, self._may_release))
+        return self._lanes
 
     @property
     def finished(self) -> bool:
@@ -37,7 +54,7 @@ class Exchange:
     @property
     def held(self) -> int:
         """Bytes held back."""
-        return self._request.held + self._response.held
+        return self._lanes[0].held + self._lanes[1].held if self._lanes else 0
 
     @property
     def waiting(self) -> bool:
@@ -68,11 +85,10 @@ class Exchange:
         return list(ctx.out)
 
     def _hear(self, event: Headers | Body | Trailers) -> None:
+        if self._lanes is None and isinstance(event, Headers) and event.direction is Direction.REQUEST:
+            self._open(event.fields)
         lane: RequestLane | ResponseLane = self._response if event.direction is Direction.RESPONSE else self._request
         if isinstance(event, Headers):
-            if lane is self._request:
-                self._method = event.fields.get(":method", "")
-                self._trace = event.fields.get("traceparent", "")[3:35]
             lane.headers(event)
         elif isinstance(event, Body):
             lane.body(event)
@@ -84,7 +100,7 @@ class Exchange:
         return self._request.settled or not self._request.enforcing
 
     def _advance(self) -> None:
-        request, response = self._request, self._response
+        request, response = self._lanes or self._open({})
         request.advance()
         if request.refused:
             self._refuse(request.refused, request.phase.applied, as_error=self._ctx.route.refuse_as == "error")

@@ -54,17 +54,13 @@ class RequestLane:
         self._stage = step(self._stage, event)
         self._outbox.took_headers(event.end)
         self.phase.headers_ms = ctx.ms()
-        method, target = fields.get(":method", ""), fields.get(":path", "")
-        ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
-        ctx.format = ctx.wire.resolve(ctx.route.format, method, target)
-        self.scan = ctx.scan(Direction.REQUEST)
         self._fields = fields
         self._inspects = ctx.route.inspect and not event.end
         if not ctx.route.inspect:
             self.settled = True
         elif event.end:
             self._conclude()
-        elif ctx.format.name == "opaque":
+        elif ctx.format is None or ctx.format.name == "opaque":
             self._give_up_reading("opaque")
         elif ctx.mode(Direction.REQUEST) in (BodyMode.NONE, BodyMode.PARTIAL):
             self._give_up_reading("not-sent")

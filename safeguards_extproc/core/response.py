@@ -63,7 +63,7 @@ class ResponseLane:
         self._outbox = outbox(ctx.opened, Direction.RESPONSE, ctx.out)
         self._stage = Stage.HEADERS
         self._reading = Reading.NOT
-        self._headers_due = self._sent = self._armed = False
+        self._sent = self._armed = False
         self._fields: dict[str, str] = {}
         self._waiting_raw: list[bytes] = []  # bytes that are not inspected, until the request has its verdict
         self._chunks: list[bytes] = []
@@ -88,8 +88,7 @@ class ResponseLane:
         self._stage = step(self._stage, event)
         self._outbox.took_headers(event.end)
         self.phase.headers_ms = ctx.ms()
-        self._fields, self._headers_due = fields, True
-        self.scan = ctx.scan(Direction.RESPONSE)
+        self._fields = fields
         status = fields.get(":status", "")
         self.status = int(status) if status.isdecimal() else 0
         self.scan.facts.features["status"] = self.status

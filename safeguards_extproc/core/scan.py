@@ -20,6 +20,7 @@ from safeguards_extproc.core.decision import (
     Policy,
     Result,
     Span,
+    Value,
     Verdict,
     Windowing,
 )
@@ -61,9 +62,15 @@ class Scan:
     """
 
     def __init__(
-        self, policy: Policy, direction: Direction, windowing: Windowing, tickets: Iterator[int], out: list[Effect]
+        self,
+        policy: Policy,
+        direction: Direction,
+        windowing: Windowing,
+        tickets: Iterator[int],
+        out: list[Effect],
+        features: dict[str, Value] | None = None,
     ) -> None:
-        self.facts = Facts(direction)
+        self.facts = Facts(direction, features or {})
         self.account = Account()
         self.verdict: Verdict = ALLOWED
         self.decided = False
@@ -198,7 +205,9 @@ class Scan:
             return "none"
         return "full" if scanned == chars and not account.uninspectable else "partial"
 
-    def _due(self, window: Window) -> list[Model]:
+    def _due(self, window: Window) -> Sequence[Model]:
+        if not self._models:
+            return ()
         kind = window.channel[0]
         return [model for model in self._models if not model.kinds or kind in model.kinds]
 
@@ -212,7 +221,7 @@ class Scan:
             findings = self._policy.find(kind, window.text)
             pending = _Pending(window, findings)
             self._order.append(pending)
-            due = self._due(window) if self._models else ()
+            due = self._due(window)
             if due:
                 ticket = next(self._tickets)
                 pending.results = None

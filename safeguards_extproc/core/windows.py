@@ -130,11 +130,11 @@ class Windows:
             known.cut, known.open = end, end - windows[-1].tail
             known.size = min(known.size * 2, largest)
         if closing and known.total > known.cut:
-            windows.append(self._window(channel, known, known.total))
+            windows.append(self._window(channel, known, known.total, closing=True))
             known.cut = known.open = known.total
-        if windows:
-            if closing:
-                windows[-1].last = True
+        if closing and windows:
+            windows[-1].last = True
+        elif windows:
             keep = self._lead(known)
             known.buffer = text[keep - known.base :]
             known.base = keep
@@ -146,7 +146,7 @@ class Windows:
     def _lead(self, known: _Text) -> int:
         return max(known.base, min(known.cut - self._windowing.overlap, known.open))
 
-    def _window(self, channel: Channel, known: _Text, end: int) -> Window:
+    def _window(self, channel: Channel, known: _Text, end: int, *, closing: bool = False) -> Window:
         text, base = known.join(), known.base
         begin = self._lead(known)
         if 0 < begin < known.open:
@@ -154,4 +154,5 @@ class Windows:
             space = text.find(" ", begin - base, known.open - base)
             begin = base + space + 1 if space >= 0 else begin
         content = text[begin - base : end - base]
-        return Window(channel, known.cut, end, known.cut - begin, content, self._tail(content))
+        tail = 0 if closing else self._tail(content)
+        return Window(channel, known.cut, end, known.cut - begin, content, tail)
