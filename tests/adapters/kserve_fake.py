@@ -64,10 +64,12 @@ class KServeFake(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
 
     async def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802
         await self.go.wait()
-        return service_pb2.ModelReadyResponse(ready=self.loaded)
+        return service_pb2.ModelReadyResponse(ready=self.loaded and request.name == "screen")
 
     async def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.configs += 1
+        if request.name != "screen":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown model")
         response = service_pb2.ModelConfigResponse()
         response.config.name = request.name
         response.config.max_batch_size = self.largest
