@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 import uvloop
 
+from safeguards_extproc import wire
 from safeguards_extproc.adapters import workers
 from safeguards_extproc.adapters.embedded import EmbeddedScorer, EmbeddedSettings
 from safeguards_extproc.adapters.health import Component, Health
@@ -38,7 +39,6 @@ from safeguards_extproc.ports import Scorer
 from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure
 from safeguards_extproc.settings import Settings
 from safeguards_extproc.telemetry import Metrics
-from safeguards_extproc.wire import WIRE
 
 log = structlog.get_logger()
 
@@ -130,7 +130,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     )
 
     def begin(opened: Opened, at: float) -> Exchange:
-        return Exchange(policies.current, WIRE, new_id(), opened, at)
+        return Exchange(policies.current, wire, new_id(), opened, at)
 
     shared = Shared(begin, scorer, sink, metrics, limits, producer, sink.refuses)
     metrics.watch_held(lambda: shared.held)
