@@ -35,7 +35,7 @@ class WorkerSettings:
     """
 
     count: int
-    settle_s: float = 3.0
+    settle_s: float = 10.0
     pause_s: float = 0.5
     longest_pause_s: float = 30.0
     stop_s: float = 620.0
