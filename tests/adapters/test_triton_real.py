@@ -21,6 +21,7 @@ from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.local import processes
 from safeguards_extproc.local.triton import Triton, available, start
 from tests.adapters.kserve_fake import KServeFake, until
+from tests.contract.scorer_contract import CHECKS, Check
 
 pytestmark = [
     pytest.mark.real,
@@ -71,6 +72,14 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
     running.stop()
 
 
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
+    """A Triton that serves the models of this repository."""
+    running = start(Path(__file__).parents[2] / "triton_models", tmp_path_factory.mktemp("ours"))
+    yield running
+    running.stop()
+
+
 @asynccontextmanager
 async def scorer(address: str, breaker: BreakerSettings | None = None) -> AsyncIterator[TritonScorer]:
     made = TritonScorer(TritonSettings((address,), breaker=breaker or BreakerSettings(open_s=0.1, open_max_s=0.2)))
@@ -98,6 +107,13 @@ async def behaviour(address: str) -> list[Result]:
     return [*together, *mixed, *alone, unknown]
 
 
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_it_keeps_the_contract_of_scorers(ours: Triton, check: Check) -> None:
+    """Triton with the model `screen`, as the embedded scorer keeps it."""
+    async with scorer(ours.grpc) as made:
+        await check(made, PATIENT)
+
+
 async def test_the_fake_server_does_as_triton_does(triton: Triton, server: KServeFake) -> None:
     """Every other test of the scorer stands on this."""
     server.largest = 8
@@ -114,12 +130,17 @@ async def test_the_fake_server_does_as_triton_does(triton: Triton, server: KServ
     ]
 
 
+def pause(pid: int) -> None:
+    """Returns when every thread of the process stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
 async def test_a_paused_triton_costs_nobody_more_than_the_budget(triton: Triton) -> None:
     """SIGSTOP: timeouts, then nobody waits at all. SIGCONT: scores again, by itself."""
     async with scorer(triton.grpc) as made:
         assert await works(made)
-        os.kill(triton.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, triton.pid, os.WSTOPPED | os.WNOWAIT)
+        pause(triton.pid)
         try:
             took = []
             failures = set()
