@@ -137,7 +137,9 @@ class _Brotli:
             data = b""
             if piece:
                 yield piece
-            if self._decoder.is_finished() or self._decoder.can_accept_more_data():
+            if self._decoder.is_finished():
+                return
+            if len(piece) < PIECE and self._decoder.can_accept_more_data():
                 return
 
     def complete(self) -> bool:
