@@ -1,0 +1,235 @@
+"""A checked document becomes a policy that answers: everything that can be worked out beforehand is worked out here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Route, Span, Verdict
+from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.detectors import DETECTORS
+from safeguards_extproc.detectors.detector import Detector
+from safeguards_extproc.detectors.views import expand
+from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.policy import checks
+from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
+from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, compose, decide, judge, lane, soften
+from safeguards_extproc.policy.document import Classification, Document, InProcess, RuleSpec
+from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
+from safeguards_extproc.policy.routes import Table
+from safeguards_extproc.policy.source import Path, Source
+from safeguards_extproc.wire import FORMATS
+
+Factory = Callable[[str, Mapping[str, object]], Detector]
+
+NOTHING = Findings()
+
+
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A detector that runs in process, and the kinds of text it runs on; no kinds is all."""
+
+    detector: Detector
+    kinds: frozenset[Kind]
+
+
+class CompiledPolicy:
+    """A policy, ready; core.decision.Policy says what it answers. Immutable but for a cache of routes.
+
+    `hedges` gives, by detector, the milliseconds after which a second request may be sent; detectors without it do not
+    hedge. `book` is what explain.py reads.
+    """
+
+    __slots__ = ("_locals", "_table", "_tails", "book", "digest", "document", "hedges", "local", "message", "models")
+
+    def __init__(self, document: Document, book: Book, locals_: Sequence[_Local], table: Table) -> None:
+        canonical = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
+        self.digest = hashlib.sha256(canonical.encode()).hexdigest()
+        self.document, self.book = document, book
+        self.message = document.message
+        self.models: Sequence[Model] = tuple(
+            Model(
+                name,
+                spec.model,
+                spec.budget_ms,
+                request="request" in spec.on,
+                response="response" in spec.on,
+                kinds=frozenset(spec.kinds),
+                required=document.mode == "enforce" and spec.on_failure == "block",
+            )
+            for name, spec in document.detectors.items()
+            if isinstance(spec, Classification)
+        )
+        self.hedges: Mapping[str, int] = {
+            name: spec.hedge_ms
+            for name, spec in document.detectors.items()
+            if isinstance(spec, Classification) and spec.hedge_ms is not None
+        }
+        self.local: Sequence[str] = tuple(entry.detector.name for entry in locals_)
+        self._locals, self._table = tuple(locals_), table
+        redacted = _redacted(book)
+        self._tails = [
+            (entry.detector, wanted)
+            for entry in locals_
+            if (wanted := entry.detector.entities if "*" in redacted else entry.detector.entities & redacted)
+        ]
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """In the order in which they are tried; the last one matches everything."""
+        return self._table.routes
+
+    def route(self, method: str, host: str, path: str) -> Route:
+        """The first route that matches."""
+        return self._table.find(method, host, path)
+
+    def decide(self, facts: Facts) -> Verdict:
+        """The verdict. Total."""
+        return decide(self.book, facts)
+
+    def enforced(self, facts: Facts) -> Verdict:
+        """The verdict if the whole policy were enforced, rules in shadow excepted."""
+        return compose(soften(judge(self.book, facts), True)) if self.book.enforced is False else self.decide(facts)
+
+    def find(self, kind: Kind, text: str) -> Findings:
+        """Run the in-process detectors that read texts of this kind."""
+        due = [entry.detector for entry in self._locals if not entry.kinds or kind in entry.kinds]
+        if not due:
+            return NOTHING
+        views = expand(text)
+        if len(due) == 1:
+            return due[0].find(text, views)
+        scores: dict[str, float] = {}
+        spans: list[Span] = []
+        for detector in due:
+            findings = detector.find(text, views)
+            scores.update(findings.scores)
+            spans.extend(findings.spans)
+        spans.sort(key=lambda span: (span.start, span.end))
+        return Findings(scores, spans)
+
+    def views(self, text: str) -> Sequence[str]:
+        """The text and its normalised or decoded forms, the text itself first."""
+        return expand(text)
+
+    def tail(self, text: str) -> int:
+        """Characters at the end that may begin something which an enforced rule redacts from a response."""
+        return max((detector.tail(text, entities) for detector, entities in self._tails), default=0)
+
+
+def compile_policy(
+    document: Document,
+    source: Source,
+    *,
+    detectors: Mapping[str, Factory] = DETECTORS,
+    formats: Collection[str] = FORMATS,
+) -> CompiledPolicy:
+    """Check a document as a whole and compile it. Raises PolicyError with every mistake. Examples are not run here."""
+    problems: list[Problem] = []
+    locals_ = _locals(document, source, detectors, problems)
+    labels = _labels(document, locals_)
+    broken = len(locals_) < sum(isinstance(spec, InProcess) for spec in document.detectors.values())
+    reaches = {name: _reach(spec) for name, spec in document.detectors.items()}
+    entities = frozenset().union(*(entry.detector.entities for entry in locals_))
+    inventory = checks.Inventory(reaches, labels, None if broken else entities, formats)
+    rules = _rules(document, source, Names(labels, document.thresholds), problems)
+    problems += checks.check(document, source, inventory, rules)
+    if problems:
+        raise PolicyError(checks.in_order(problems))
+    lanes = {direction: lane(tuple(rules.values()), direction) for direction in Direction}
+    uninspectable = document.uninspectable.model_dump(mode="json", by_alias=True)
+    book = Book(lanes, reaches, uninspectable, document.mode == "enforce")
+    return CompiledPolicy(document, book, locals_, Table(document.routes))
+
+
+def _locals(
+    document: Document, source: Source, detectors: Mapping[str, Factory], problems: list[Problem]
+) -> list[_Local]:
+    found = []
+    for name, spec in document.detectors.items():
+        if isinstance(spec, Classification):
+            continue
+        path: Path = ("detectors", name)
+        factory = detectors.get(spec.kind)
+        if factory is None:
+            hint = suggest(spec.kind, [*detectors, "classification"])
+            problems.append(source.problem((*path, "kind"), f"unknown kind {spec.kind!r}", hint))
+            continue
+        try:
+            found.append(_Local(factory(name, spec.options), frozenset(spec.kinds)))
+        except ConfigError as error:
+            problems.append(source.problem((*path, *_steps(source.data, path, error.where)), error.message, error.hint))
+    return found
+
+
+def _steps(data: Any, path: Path, where: str) -> Path:
+    """A place inside a detector's options, written "lists.a.regex[0]", as a path."""
+    for step in path:
+        data = data[step]
+    steps: list[str | int] = []
+    for word in where.replace("]", "").replace("[", ".").split(".") if where else []:
+        key: str | int = int(word) if isinstance(data, list) and word.isdigit() else word
+        steps.append(key)
+        inside = (isinstance(data, dict) and key in data) or (isinstance(key, int) and key < len(data))
+        data = data[key] if inside else None
+    return tuple(steps)
+
+
+def _labels(document: Document, locals_: Sequence[_Local]) -> dict[str, frozenset[str] | None]:
+    labels: dict[str, frozenset[str] | None] = dict.fromkeys(document.detectors)
+    for entry in locals_:
+        name = entry.detector.name
+        labels[name] = frozenset(score.removeprefix(f"{name}.") for score in entry.detector.scores)
+    for name, spec in document.detectors.items():
+        if isinstance(spec, Classification):
+            labels[name] = frozenset(spec.labels)
+    return labels
+
+
+def _reach(spec: Classification | InProcess) -> Reach:
+    if isinstance(spec, Classification):
+        return Reach(frozenset(map(Direction, spec.on)), frozenset(spec.kinds), spec.on_failure)
+    return Reach(checks.BOTH, frozenset(spec.kinds), "block")
+
+
+def _rules(document: Document, source: Source, names: Names, problems: list[Problem]) -> dict[int, Rule]:
+    rules = {}
+    for index, spec in enumerate(document.rules):
+        try:
+            expr = parse(spec.when, names)
+        except CelError as error:
+            problems.append(source.problem(("rules", index, "when"), excerpt(spec.when, error), error.hint))
+            continue
+        rules[index] = Rule(
+            ask=_ask(spec),
+            expr=expr,
+            text=spec.when,
+            scores=scores(expr),
+            kinds=frozenset(spec.kinds),
+            directions=checks.directions(spec.on),
+            fires_on_missing=spec.on_missing == "fire",
+        )
+    return rules
+
+
+def _ask(spec: RuleSpec) -> Ask:
+    return Ask(
+        name=spec.name,
+        action=Action(spec.then),
+        enforced=spec.mode == "enforce",
+        annotations=spec.annotations,
+        redact=frozenset(spec.entities or ()),
+        steer=spec.instruction or "",
+        reroute=spec.headers or {},
+        message=spec.message or "",
+        category=spec.category,
+    )
+
+
+def _redacted(book: Book) -> frozenset[str]:
+    # A request is read whole, so only what a response may redact has to wait for its end.
+    asks = [rule.ask for rule in book.lanes[Direction.RESPONSE].rules if book.enforced and rule.ask.enforced]
+    return frozenset().union(*(ask.redact for ask in asks))

@@ -1,0 +1,227 @@
+"""Facts in, verdict out: the whole decision, in one place, without a look at the text.
+
+Rules, detectors without an answer and unreadable bodies each say what they ask for; `soften` alone knows shadow mode;
+`compose` joins what is left. The most severe action leads, and what the others ask for is done as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Verdict
+from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.policy.cel import Expr
+from safeguards_extproc.policy.closure import Rules, build
+
+NO_SCORES: Mapping[str, float] = {}
+
+REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malformed": "malformed"}
+"""Refusal.reason for why a body cannot be inspected; every other is "policy"."""
+
+MESSAGES = {
+    "unavailable": "The safety checks are not available. Please try again later.",
+    "too-large": "This is too large to be checked for safety.",
+    "unsupported-encoding": "This content encoding cannot be checked for safety.",
+    "malformed": "This is not well-formed and cannot be checked for safety.",
+}
+"""What the client reads where it is not a rule that refuses."""
+
+NOT_NEEDED = "cancelled"
+"""The one reason for skipping a detector that is no failure: its answer was not needed any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What something that fired asks for. `enforced` is its own mode, before the policy's."""
+
+    name: str
+    action: Action
+    enforced: bool = True
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    redact: frozenset[str] = frozenset()
+    steer: str = ""
+    reroute: Mapping[str, str] = field(default_factory=dict)
+    message: str = ""
+    category: str = ""
+    reason: str = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule, checked: its condition, the scores that the condition reads, and what it asks for. No kinds is all."""
+
+    ask: Ask
+    expr: Expr
+    text: str
+    scores: frozenset[str]
+    kinds: frozenset[Kind]
+    directions: frozenset[Direction]
+    fires_on_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Of which text a detector gives scores, and what its failure means. No kinds is all."""
+
+    directions: frozenset[Direction]
+    kinds: frozenset[Kind]
+    on_failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One direction: its rules in the order of the file, compiled to one function over views of the scores."""
+
+    rules: tuple[Rule, ...]
+    views: tuple[frozenset[Kind], ...]
+    run: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Everything that a decision depends on besides the facts."""
+
+    lanes: Mapping[Direction, Lane]
+    detectors: Mapping[str, Reach]
+    uninspectable: Mapping[str, str]
+    enforced: bool
+
+
+def lane(rules: Sequence[Rule], direction: Direction) -> Lane:
+    """Compile the rules that apply to `direction`."""
+    chosen = tuple(rule for rule in rules if direction in rule.directions)
+    views = tuple(dict.fromkeys(rule.kinds for rule in chosen))
+    run = build([(views.index(rule.kinds), rule.expr) for rule in chosen], len(views), direction)
+    return Lane(chosen, views, run)
+
+
+def decide(book: Book, facts: Facts) -> Verdict:
+    """The verdict. Total."""
+    asked = judge(book, facts)
+    return compose(soften(asked, book.enforced)) if asked else ALLOWED
+
+
+def judge(book: Book, facts: Facts) -> list[tuple[Ask, str]]:
+    """Everything that fires, each with its cause, shadow or not: rules in order, then what could not be read, then
+    detectors that gave no answer."""
+    true, unknown = truths(book, facts)
+    broken = failures(book, facts) if facts.failed or facts.skipped else {}
+    if not (true or unknown or broken or facts.uninspectable):
+        return []
+    if "degrade" in broken.values():
+        # A score that misses some windows is only a lower bound: what is not true now may be.
+        unknown = [i for i in truths(book, facts, [d for d in broken if broken[d] == "degrade"])[1] if i not in true]
+    rules = book.lanes[facts.direction].rules
+    causes = dict.fromkeys(true, "true")
+    causes.update((i, "missing") for i in unknown if fires_unknown(book, rules[i], facts, broken))
+    asked = [(rules[i].ask, causes[i]) for i in sorted(causes)]
+    if facts.uninspectable:
+        asked += _unread(book, facts.uninspectable)
+    for detector, mode in broken.items():
+        asked += _without(detector, mode, broken)
+    return asked
+
+
+def truths(book: Book, facts: Facts, without: Collection[str] = ()) -> tuple[list[int], list[int]]:
+    """Which rules are true and which unknown, by index, taking the scores of detectors in `without` as missing."""
+    lane = book.lanes[facts.direction]
+    true: list[int] = []
+    unknown: list[int] = []
+    gets = [view(facts, kinds, without).get for kinds in lane.views]
+    lane.run(true.append, unknown.append, facts.features.get, *gets)
+    return true, unknown
+
+
+def view(facts: Facts, kinds: frozenset[Kind], without: Collection[str] = ()) -> Mapping[str, float]:
+    """The maximum of each score over `kinds` of text."""
+    maps = [scores for kind, scores in facts.scores.items() if not kinds or kind in kinds]
+    if len(maps) == 1 and not without:
+        return maps[0]
+    best: dict[str, float] = {}
+    for scores in maps:
+        for name, score in scores.items():
+            if score > best.get(name, -1.0):
+                best[name] = score
+    return {name: score for name, score in best.items() if name.partition(".")[0] not in without} if without else best
+
+
+def failures(book: Book, facts: Facts) -> dict[str, str]:
+    """The policy's detectors that gave no answer somewhere, and their `on_failure`."""
+    names = dict.fromkeys(facts.failed)
+    names.update((name, None) for name, reason in facts.skipped.items() if reason != NOT_NEEDED)
+    return {name: book.detectors[name].on_failure for name in names if name in book.detectors}
+
+
+def fires_unknown(book: Book, rule: Rule, facts: Facts, broken: Mapping[str, str]) -> bool:
+    """Whether `on_missing` makes an unknown rule fire.
+
+    Not if every score that it lacks is one that nobody owes (there was no text of its kinds), or one whose detector
+    failed and has an `on_failure` that answers for it.
+    """
+    if not rule.fires_on_missing:
+        return False
+    degraded = [name for name, mode in broken.items() if mode == "degrade"]
+    known = view(facts, rule.kinds, degraded)
+    lacking = [name for name in rule.scores if name not in known]
+    if not lacking:
+        return True
+    for name in lacking:
+        detector = name.partition(".")[0]
+        reach = book.detectors[detector]
+        due = facts.direction in reach.directions and any(
+            (not rule.kinds or kind in rule.kinds) and (not reach.kinds or kind in reach.kinds) for kind in facts.scores
+        )
+        if due and broken.get(detector, "degrade") == "degrade":
+            return True
+    return False
+
+
+def soften(asked: Sequence[tuple[Ask, str]], enforced: bool) -> list[tuple[Ask, Fired]]:
+    """Say of each thing that fired whether it counts. The only place that knows shadow mode."""
+    return [(ask, Fired(ask.name, ask.action, enforced and ask.enforced, cause)) for ask, cause in asked]
+
+
+def compose(fired: Sequence[tuple[Ask, Fired]]) -> Verdict:
+    """Join what is enforced: the first of the most severe leads and lends its words; of two instructions, two routes
+    or two values of an annotation the first counts; entities to redact add up."""
+    counted = [ask for ask, what in fired if what.enforced]
+    lead = max(counted, key=lambda ask: SEVERITY[ask.action], default=Ask("", Action.ALLOW))
+    annotations: dict[str, str] = {}
+    for ask in reversed(counted):
+        annotations.update(ask.annotations)
+    return Verdict(
+        action=lead.action,
+        decided=max((ask.action for ask, _ in fired), key=SEVERITY.__getitem__),
+        fired=tuple(what for _, what in fired),
+        annotations=annotations,
+        redact=frozenset().union(*(ask.redact for ask in counted)),
+        steer=next((ask.steer for ask in counted if ask.steer), ""),
+        reroute=next((ask.reroute for ask in counted if ask.reroute), {}),
+        message=lead.message,
+        category=lead.category,
+        reason=lead.reason,
+    )
+
+
+def _unread(book: Book, why: str) -> list[tuple[Ask, str]]:
+    name = f"uninspectable:{why}"
+    match book.uninspectable.get(why, "block"):
+        case "block":
+            reason = REASONS.get(why, "policy")
+            return [(Ask(name, Action.BLOCK, message=MESSAGES.get(reason, ""), reason=reason), "failure")]
+        case "flag":
+            return [(Ask(name, Action.ANNOTATE, annotations={"uninspected": why}), "failure")]
+    return []
+
+
+def _without(detector: str, mode: str, broken: Mapping[str, str]) -> list[tuple[Ask, str]]:
+    name = f"detector:{detector}"
+    match mode:
+        case "block":
+            ask = Ask(name, Action.BLOCK, message=MESSAGES["unavailable"], reason="unavailable")
+            return [(ask, "failure")]
+        case "flag":
+            names = ",".join(sorted(other for other in broken if broken[other] == "flag"))
+            return [(Ask(name, Action.ANNOTATE, annotations={"degraded": names}), "failure")]
+    return []

@@ -1,0 +1,85 @@
+"""Why a verdict came out as it did, in plain English: rules, the scores they saw, what they did. No text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from safeguards_extproc.core.decision import Facts, Verdict
+from safeguards_extproc.policy.cel import Expr
+from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.policy.decide import Rule, failures, truths, view
+
+
+def explain(policy: CompiledPolicy, facts: Facts) -> list[str]:
+    """A line for each rule of the direction, each failure, and the verdict."""
+    book, verdict = policy.book, policy.decide(facts)
+    lines = [f"{facts.direction.value}, policy {policy.document.name} {policy.digest[:12]}"]
+    true, unknown = truths(book, facts)
+    causes = {fired.rule: fired.cause for fired in verdict.fired}
+    for index, rule in enumerate(book.lanes[facts.direction].rules):
+        state = "true" if index in true else "unknown" if index in unknown else "false"
+        lines.append(_rule(rule, state, causes.get(rule.ask.name, ""), facts, book.enforced))
+    if facts.uninspectable:
+        meaning = book.uninspectable.get(facts.uninspectable, "block")
+        lines.append(f"the body could not be read ({facts.uninspectable}): {meaning}")
+    if facts.failed or facts.skipped:
+        for detector, meaning in failures(book, facts).items():
+            reason = facts.failed.get(detector) or facts.skipped[detector]
+            lines.append(f"detector {detector} gave no answer ({reason}): {meaning}")
+    lines.append(_verdict(verdict, book.enforced))
+    return lines
+
+
+def _rule(rule: Rule, state: str, cause: str, facts: Facts, enforced: bool) -> str:
+    seen = ", ".join(_seen(rule, facts)) or "nothing"
+    kinds = f" in {', '.join(sorted(kind.value for kind in rule.kinds))}" if rule.kinds else ""
+    line = f"rule {rule.ask.name}{kinds}: {rule.text} saw {seen}: {state}"
+    if cause:
+        shadow = "" if enforced and rule.ask.enforced else ", in shadow"
+        line += f", so {rule.ask.action.value}{shadow}"
+        if cause == "missing":
+            line += " (fires on missing)"
+    elif state == "unknown":
+        line += ", so nothing"
+    return line
+
+
+def _seen(rule: Rule, facts: Facts) -> list[str]:
+    known = view(facts, rule.kinds)
+    values = {name: known.get(name) for name in sorted(rule.scores)}
+    found = [f"{name}={'missing' if value is None else format(value, '.4g')}" for name, value in values.items()]
+    return [*found, *_features(rule.expr, facts.features)]
+
+
+def _features(expr: Expr, features: Mapping[str, object]) -> list[str]:
+    return [f"{name}={_shown(features.get(name))}" for name in sorted(_named(expr))]
+
+
+def _shown(value: object) -> str:
+    """A feature without its words: a client chooses some of them."""
+    if isinstance(value, str):
+        return f"({len(value)} characters)"
+    return "missing" if value is None else str(value).lower()
+
+
+def _named(expr: Expr) -> frozenset[str]:
+    if expr.op == "feature":
+        return frozenset({expr.value})
+    return frozenset().union(*map(_named, expr.args))
+
+
+def _verdict(verdict: Verdict, enforced: bool) -> str:
+    line = f"verdict: {verdict.action.value}"
+    if verdict.decided is not verdict.action:
+        line += f", {verdict.decided.value} if nothing were in shadow"
+    if not enforced:
+        line += " (the policy is in shadow)"
+    details = [
+        f"redact {', '.join(sorted(verdict.redact))}" if verdict.redact else "",
+        "with an instruction" if verdict.steer else "",
+        f"route {', '.join(verdict.reroute)}" if verdict.reroute else "",
+        f"category {verdict.category}" if verdict.category else "",
+        f"reason {verdict.reason}" if verdict.reason != "policy" else "",
+    ]
+    given = [detail for detail in details if detail]
+    return line + (f": {'; '.join(given)}" if given else "")
