@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "replay": "errors core ports wire detectors policy records *",
     "local": "errors core ports wire replay settings *",
     "app": "errors core ports wire detectors policy records telemetry settings adapters replay *",
-    "cli": "errors core wire policy records replay telemetry settings app local *",
+    "cli": "errors core wire policy records replay telemetry settings app local __version__ *",
     "__main__": "cli",
 }
 """Folder or module, then what it may import beside itself and the standard library; `*` is any other distribution."""

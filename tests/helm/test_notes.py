@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.helm.certificates import write
 from tests.helm.program import CHART, ROOT, Helm, Values, only
 
 pytestmark = pytest.mark.real
@@ -79,6 +80,20 @@ def test_envoy_takes_the_snippet(helm: Helm, chart: Path, tmp_path: Path, values
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("mutual", [False, True], ids=["tls", "mutual"])
+def test_envoy_takes_the_snippet_with_tls(helm: Helm, chart: Path, tmp_path: Path, mutual: bool) -> None:
+    """With TLS, Envoy checks the name in the filter's certificate, and shows one of its own where it must."""
+    write(tmp_path / "pem", "envoy")
+    text = notes(helm, chart, {"tls": {"secretName": "guard-tls", "mutual": mutual}})
+    found = snippet(text.replace("/etc/envoy/safeguards", str(tmp_path / "pem")))
+    tls = found["clusters"][0]["transport_socket"]["typed_config"]["common_tls_context"]
+    (name,) = tls["validation_context"]["match_typed_subject_alt_names"]
+    assert name["matcher"] == {"exact": "guard-safeguards-extproc.mesh.svc"}
+    assert mutual == ("tls_certificates" in tls)
+    done = validate(bootstrap(found), tmp_path / "envoy.yaml")
+    assert done.returncode == 0, done.stderr
+
+
 def test_envoy_refuses_a_wrong_snippet(helm: Helm, chart: Path, tmp_path: Path) -> None:
     """The check bites: a misspelt field does not pass."""
     found = snippet(notes(helm, chart))
@@ -111,10 +126,11 @@ def test_snippet_fails_closed(helm: Helm, chart: Path) -> None:
         ({"service": {"headless": False}}, "Warning: without service.headless"),
         ({}, "Warning: decision records lie on an emptyDir"),
         ({"replicas": 1}, "Warning: one replica"),
+        ({}, "Warning: prompts and answers go between Envoy and this service in plaintext"),
     ],
 )
 def test_warns(helm: Helm, chart: Path, values: Values, warning: str) -> None:
     """Each choice that costs safety or records is said aloud, and only where it was made."""
-    calm = {"records": {"persistence": {"enabled": True}}}
+    calm = {"records": {"persistence": {"enabled": True}}, "tls": {"secretName": "guard-tls"}}
     assert warning in notes(helm, chart, values)
     assert "Warning" not in notes(helm, chart, calm)

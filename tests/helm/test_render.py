@@ -31,12 +31,17 @@ MATRIX: dict[str, Values] = {
     "claim for one": {"replicas": 1, "records": {"persistence": {"enabled": True, "accessMode": "ReadWriteOnce"}}},
     "claim of theirs": {"records": {"persistence": {"enabled": True, "existingClaim": "archive"}}},
     "tls": {"tls": {"secretName": "guard-tls"}},
-    "no wait": {"drain": {"preStopSeconds": 0, "seconds": 10}, "terminationGracePeriodSeconds": 15},
+    "mutual tls": {"tls": {"secretName": "guard-tls", "mutual": True}},
+    "models": {"triton": {"addresses": ["a:8001", "[::1]:8001"], "hedgeMilliseconds": 20}},
+    "no wait": {
+        "drain": {"preStopSeconds": 0, "delaySeconds": 1, "limitSeconds": 9},
+        "terminationGracePeriodSeconds": 15,
+    },
     "account of theirs": {"serviceAccount": {"create": False, "name": "shared"}},
     "other ports": {"ports": {"extproc": 19002, "health": 19003, "metrics": 19090}},
     "everything else": {
         "image": {"pullSecrets": [{"name": "pull"}], "tag": "1.2.3"},
-        "extraArgs": ["--workers=2"],
+        "extraArgs": ["--log-level=debug"],
         "extraEnv": [
             {"name": "LEVEL", "value": "debug"},
             {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "regional"}}},
@@ -137,9 +142,11 @@ def test_selectors_never_change(helm: Helm, values: Values) -> None:
 
 def test_grace_outlasts_the_drain(helm: Helm, values: Values) -> None:
     """SIGKILL comes after the wait before SIGTERM and the drain together."""
-    drain = {"preStopSeconds": 5, "seconds": 610} | values.get("drain", {})
+    drain = {"preStopSeconds": 5, "delaySeconds": 5, "limitSeconds": 300} | values.get("drain", {})
     spec = pod(helm.render(values))
-    assert spec["terminationGracePeriodSeconds"] > drain["preStopSeconds"] + drain["seconds"]
+    assert spec["terminationGracePeriodSeconds"] > sum(drain.values())
+    assert f"--drain-delay={drain['delaySeconds']}" in spec["containers"][0]["args"]
+    assert f"--drain-limit={drain['limitSeconds']}" in spec["containers"][0]["args"]
     sleep = {"preStop": {"exec": {"command": ["sleep", str(drain["preStopSeconds"])]}}}
     assert (sleep if drain["preStopSeconds"] else None) == spec["containers"][0].get("lifecycle")
 
@@ -153,8 +160,10 @@ def test_command_line_and_ports(helm: Helm) -> None:
         "--listen=0.0.0.0:19002",
         "--health=0.0.0.0:19003",
         "--metrics=0.0.0.0:19090",
-        "--triton=triton:8001",
         "--records=/var/lib/safeguards/records.jsonl",
+        "--on-record-failure=go-on",
+        "--drain-delay=5",
+        "--drain-limit=300",
         "--more=1",
     ]
     declared = {port["name"]: port["containerPort"] for port in container(manifests)["ports"]}
@@ -162,6 +171,20 @@ def test_command_line_and_ports(helm: Helm) -> None:
     ports = only(manifests, "Service")["spec"]["ports"]
     served = {port["targetPort"]: (port["port"], port["appProtocol"]) for port in ports}
     assert served == {"grpc": (19002, "grpc"), "health": (19003, "grpc"), "metrics": (19090, "http")}
+
+
+def test_arguments_follow_the_values(helm: Helm) -> None:
+    """Each Triton is named, and TLS is spoken where there is a Secret, mutual where it is asked for."""
+
+    def added(values: Values) -> list[str]:
+        usual = container(helm.render())["args"]
+        return [each for each in container(helm.render(values))["args"] if each not in usual]
+
+    pair = ["--tls-certificate=/etc/safeguards-tls/tls.crt", "--tls-key=/etc/safeguards-tls/tls.key"]
+    assert added(MATRIX["models"]) == ["--triton=a:8001", "--triton=[::1]:8001", "--hedge-ms=20"]
+    assert added(MATRIX["tls"]) == pair
+    assert added(MATRIX["mutual tls"]) == [*pair, "--tls-client-ca=/etc/safeguards-tls/ca.crt"]
+    assert added({"records": {"onFailure": "refuse"}}) == ["--on-record-failure=refuse"]
 
 
 def test_probes_ask_the_health_service_by_name(helm: Helm) -> None:

@@ -67,9 +67,10 @@ capabilities:
 {{/* Rules between values, which a JSON schema cannot say. */}}
 {{- define "safeguards-extproc.check" -}}
 {{- $grace := int .Values.terminationGracePeriodSeconds -}}
-{{- $needed := add (int .Values.drain.preStopSeconds) (int .Values.drain.seconds) -}}
-{{- if le $grace (int $needed) -}}
-{{- fail (printf "terminationGracePeriodSeconds (%d) must be more than drain.preStopSeconds + drain.seconds (%d): streams would be cut before they have drained" $grace (int $needed)) -}}
+{{- $closing := 2 -}}
+{{- $needed := int (add .Values.drain.preStopSeconds .Values.drain.delaySeconds .Values.drain.limitSeconds $closing) -}}
+{{- if le $grace $needed -}}
+{{- fail (printf "terminationGracePeriodSeconds (%d) must be more than %d, the sum of drain.preStopSeconds, drain.delaySeconds, drain.limitSeconds and %d for closing: streams would be cut" $grace $needed $closing) -}}
 {{- end -}}
 {{- if ne 3 (len (uniq (list (int .Values.ports.extproc) (int .Values.ports.health) (int .Values.ports.metrics)))) -}}
 {{- fail "ports.extproc, ports.health and ports.metrics must differ" -}}
@@ -77,6 +78,25 @@ capabilities:
 {{- if and .Values.records.persistence.enabled (gt (int .Values.replicas) 1) (ne .Values.records.persistence.accessMode "ReadWriteMany") -}}
 {{- fail (printf "records.persistence.accessMode %s cannot serve %d replicas: use ReadWriteMany, or one replica" .Values.records.persistence.accessMode (int .Values.replicas)) -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "safeguards-extproc.envoyTls" -}}
+transport_socket:
+  name: envoy.transport_sockets.tls
+  typed_config:
+    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+    sni: {{ include "safeguards-extproc.host" . }}
+    common_tls_context:
+      alpn_protocols: [h2]
+      {{- if .Values.tls.mutual }}
+      tls_certificates: # Envoy's own, from the same authority
+        - certificate_chain: {filename: /etc/envoy/safeguards/tls.crt}
+          private_key: {filename: /etc/envoy/safeguards/tls.key}
+      {{- end }}
+      validation_context:
+        trusted_ca: {filename: /etc/envoy/safeguards/ca.crt}
+        match_typed_subject_alt_names: # without it any certificate of the authority would do
+          - {san_type: DNS, matcher: {exact: {{ include "safeguards-extproc.host" . }}}}
 {{- end -}}
 
 {{/* What Envoy needs, printed by NOTES.txt; a test compares it with envoy/snippets/static-full-duplex.yaml. */}}
@@ -146,4 +166,7 @@ clusters:
             connection_keepalive: # finds a dead peer; the filter allows pings as often as this
               interval: 30s
               timeout: 5s
+    {{- if .Values.tls.secretName }}
+    {{- include "safeguards-extproc.envoyTls" . | nindent 4 }}
+    {{- end }}
 {{- end -}}
