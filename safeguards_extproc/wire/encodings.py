@@ -6,7 +6,7 @@ A body that does not decode exactly as its header says, to the last byte, is a M
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import brotli  # type: ignore[import-untyped]
@@ -16,6 +16,12 @@ from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 PIECE = 65_536
 """Most bytes that gzip, deflate and brotli put out at a time."""
+
+SLICE = 16_384
+"""Most compressed bytes that a layer is given at a time: the rest of a slice is copied for each piece and member."""
+
+MEMBERS = 4096
+"""Most gzip members or zstd frames in a body: each costs a new decoder, and an empty one is but a few bytes long."""
 
 ZSTD_SLICE = 32
 """Compressed bytes zstandard gets at a time: its API cannot bound output, but a block of 4 bytes or more makes at most
@@ -46,7 +52,8 @@ class Decoder:
 
     def push(self, data: bytes) -> bytes:
         self._in += len(data)
-        return self._bounded(_through(self._layers, data))
+        slices = (data[start : start + SLICE] for start in range(0, len(data), SLICE))
+        return self._bounded(piece for part in slices for piece in _through(self._layers, part))
 
     def finish(self) -> bytes:
         """The rest; nothing at all is a body too, whatever its header says."""
@@ -54,7 +61,7 @@ class Decoder:
             raise MalformedBody("content-encoding")
         return b""
 
-    def _bounded(self, pieces: Iterator[bytes]) -> bytes:
+    def _bounded(self, pieces: Iterable[bytes]) -> bytes:
         held = []
         try:
             for piece in pieces:
@@ -89,11 +96,12 @@ class _Layer(Protocol):
 class _Inflate:
     """gzip members one after another, or one deflate stream, with or without its zlib header (RFC 9110 8.4.1.2)."""
 
-    __slots__ = ("_decoder", "_gzip", "_head")
+    __slots__ = ("_decoder", "_gzip", "_head", "_members")
 
     def __init__(self, gzip: bool) -> None:
         self._gzip = gzip
         self._head = b""
+        self._members = 1
         self._decoder = zlib.decompressobj(31) if gzip else None
 
     def push(self, data: bytes) -> Iterator[bytes]:
@@ -106,7 +114,8 @@ class _Inflate:
                     return
                 self._decoder = zlib.decompressobj(15 if _zlib_header(data) else -15)
             elif self._decoder.eof:
-                if not self._gzip:
+                self._members += 1
+                if not self._gzip or self._members > MEMBERS:
                     raise MalformedBody("content-encoding")
                 self._decoder = zlib.decompressobj(31)
             decoder = self._decoder
@@ -149,16 +158,19 @@ class _Brotli:
 class _Zstd:
     """zstd frames, one after another (RFC 8878)."""
 
-    __slots__ = ("_decoder", "_fed")
+    __slots__ = ("_decoder", "_fed", "_members")
 
     def __init__(self) -> None:
-        self._decoder, self._fed = _zstd(), False
+        self._decoder, self._fed, self._members = _zstd(), False, 1
 
     def push(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), ZSTD_SLICE):
             rest = data[start : start + ZSTD_SLICE]
             while rest:
                 if self._decoder.eof:
+                    self._members += 1
+                    if self._members > MEMBERS:
+                        raise MalformedBody("content-encoding")
                     self._decoder, self._fed = _zstd(), False
                 piece, self._fed = self._decoder.decompress(rest), True
                 rest = self._decoder.unused_data if self._decoder.eof else b""

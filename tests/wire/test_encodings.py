@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
-from safeguards_extproc.wire.encodings import PIECE, RATIO_FLOOR, Decoder, parse
+from safeguards_extproc.wire.encodings import MEMBERS, PIECE, RATIO_FLOOR, Decoder, parse
 
 TEXT = b'{"messages":[{"role":"user","content":"hello, hello"}]}' * 50
 
@@ -84,6 +84,14 @@ def test_all_members_are_read(name: str, chunk: int) -> None:
     """A payload in the second gzip member, or zstd frame, is no less part of the body."""
     packed = ENCODERS[name](b"harmless ") + ENCODERS[name](b"payload") + ENCODERS[name](b"")
     assert decode(name, packed, chunk=chunk) == b"harmless payload"
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_a_flood_of_empty_members_is_refused(name: str) -> None:
+    """Megabytes of members that say nothing cost a decoder each; their number is bounded."""
+    with pytest.raises(MalformedBody, match="content-encoding"):
+        decode(name, ENCODERS[name](b"") * (MEMBERS + 1))
+    assert decode(name, ENCODERS[name](b"x") * 100) == b"x" * 100
 
 
 @every_encoding
