@@ -15,10 +15,11 @@ from collections.abc import Callable
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _ESCAPES = re.compile(
-    r"(?:\\x[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\u\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8}|(?:\\[0-7]{3})+|\\[nrt\"/]"
+    r"(?:\\x[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\u\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8}|(?:\\[0-7]{3})+"
 )
+_JSON_ESCAPES = re.compile(r"\\[nrt\"/\\]")
 _QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,2}")
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,6}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){4,}(?![0-9A-Za-z])")
 _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
@@ -77,6 +78,9 @@ def entities(text: str) -> str:
 
 def escapes(text: str) -> str:
     """\\u0068, \\x68, \\150, and the \\n and \\" of JSON inside JSON"""
+    if '":' in text or '\\"' in text or (text.count("\\n") > 2 and "\n" not in text):
+        # Elsewhere \t begins \theta, or a folder.
+        text = _JSON_ESCAPES.sub(lambda found: " " if found[0][1] in "nrt" else found[0][1], text)
     return _ESCAPES.sub(_escape, text)
 
 
@@ -187,10 +191,6 @@ def _utf8(data: bytes, otherwise: str) -> str:
 
 def _escape(found: re.Match[str]) -> str:
     run = found[0]
-    if run[1] in "nrt":
-        return " "
-    if run[1] in '"/':
-        return run[1]
     if run[1] == "x":
         data = bytes.fromhex(run.replace("\\x", ""))
         return _utf8(data, data.decode("latin-1"))
@@ -222,6 +222,9 @@ def _based(found: re.Match[str]) -> str:
 
 
 DECODERS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    # Those with a beginning and an end come first: what they hold may look like any other.
+    (r"<~[!-uz]", ascii85),
+    (r"begin [0-7]{3} ", uuencoded),
     (r"%[0-9A-Fa-f]{2}", percent),
     (r"&(?:#[0-9]{2}|#[xX][0-9A-Fa-f]{2}|[A-Za-z][A-Za-z0-9]{1,31};)", entities),
     (r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f{]|U[0-9A-Fa-f]{8}|[0-7]{3}|[nrt\"/])", escapes),
@@ -230,8 +233,6 @@ DECODERS: tuple[tuple[str, Callable[[str], str]], ...] = (
     (r"\b(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){4,}\b", hexadecimal),
     (r"[01]{7,8}[ ,]{0,2}[01]{7,8}", binary),
     (r"(?:[0-9]{2,3}[ ,]{1,2}){4}[0-9]{2,3}", decimal),
-    (r"<~[!-uz]", ascii85),
-    (r"begin [0-7]{3} ", uuencoded),
     (r"(?:[.·•−–-]{1,6}(?: ?[/|] ?| {1,3})){3}[.·•−–-]", morse),
     (r"[\x{2800}-\x{28ff}]", braille),
     (rf"(?i)\b(?:{'|'.join(_SPOKEN)})[ ,.\n-]{{1,2}}(?:{'|'.join(_SPOKEN)})\b", spelt),

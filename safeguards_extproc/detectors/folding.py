@@ -27,7 +27,7 @@ _UNSEEN = re.compile(f"[\ud800-\udfff\b{_JOINERS}]|{_INVISIBLE.pattern}")
 _MARK = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 _WORD = re.compile(r"[^\W_]+")
 _ASCII_LETTER = re.compile("[A-Za-z]")
-_ACCENTS = re.compile("[\u00c0-\u024f]")
+_ACCENTS = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
 _SURROGATE = re.compile("[\ud800-\udfff]+")
 _KEPT = frozenset("™℠№½¼¾²³ªº")
 

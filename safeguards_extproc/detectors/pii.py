@@ -81,14 +81,17 @@ def ssn(text: str) -> int:
 
 
 def phone(text: str) -> int:
-    """Seven to fifteen digits (E.164) before an extension, not all alike; not a date, not an address of a machine."""
+    """Seven to fifteen digits (E.164) before an extension, not all alike, in no form that means something else."""
     digits = "".join(_GROUPS.findall(re.split("[xXeE]", text, maxsplit=1)[0]))
     fine = 7 <= len(digits.removeprefix("00")) <= 15 and len(set(digits)) > 2
-    return len(text) if fine and not _DATE.fullmatch(text) and not _QUAD.fullmatch(text) else 0
+    return len(text) if fine and not _NO_PHONE.fullmatch(text) else 0
 
 
-_DATE = re.compile(r"[0-9]{1,2}[-./ ][0-9]{1,2}[-./ ][0-9]{2,4}|[0-9]{4}[-./ ][0-9]{1,2}[-./ ][0-9]{1,2}")
-_QUAD = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+_NO_PHONE = re.compile(
+    r"[0-9]{1,2}[-./ ][0-9]{1,2}[-./ ][0-9]{2,4}|[0-9]{4}[-./ ][0-9]{1,2}[-./ ][0-9]{1,2}"  # a date
+    r"|[0-9]{1,3}(?:\.[0-9]{1,3}){3}"  # an address of a machine
+    r"|[0-9]{3}-[0-9]{2}-[0-9]{4}"  # a number of social security
+)
 
 
 def email(text: str) -> int:

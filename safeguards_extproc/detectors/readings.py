@@ -71,7 +71,7 @@ def leet(text: str) -> Sequence[str]:
         nonlocal found
         core = token[0].rstrip("!")
         plain = core.translate(_FIGURES)
-        name = core[:1] == "@" and len(core) > 4
+        name = core[:1] in "@$" and len(core) > 4
         if name or not _SAYABLE.fullmatch(plain) or len(core) < 3 or sum(map(str.isalpha, core)) < 2:
             return token[0]
         found = found or plain != core

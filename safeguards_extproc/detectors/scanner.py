@@ -18,6 +18,9 @@ from safeguards_extproc.errors import ConfigError
 MEMORY = 32 << 20
 """Bytes that RE2 may use for a set or a union of patterns; each row alone has RE2's own 8 MiB."""
 
+UNION = 20_000
+"""Characters of beginnings that are compiled as one expression."""
+
 CACHED = 64
 """Sets of entities whose union of beginnings is kept compiled."""
 
@@ -58,7 +61,7 @@ class Scanner:
         self._rows = [compile_row(row) for row in rows]
         self._none = dict.fromkeys(sorted(self.scores), 0.0)
         self._nothing = Findings(self._none, ())
-        self._tails: dict[frozenset[str], tuple[re2._Regexp, int | None] | None] = {}
+        self._tails: dict[frozenset[str], tuple[list[re2._Regexp], int | None]] = {}
         options = _options(MEMORY)
         self._set = re2.Set.SearchSet(options)
         # The empty pattern, first, always matches: where it does not, RE2 ran out of memory and said "no match".
@@ -81,11 +84,11 @@ class Scanner:
         if hits == [0] and (not views or (len(views) == 1 and views[0] == text)):
             return self._nothing
         scores = dict(self._none)
-        marks: list[tuple[int, int, str]] = []
+        marks: list[tuple[int, int, str, float]] = []
         for compiled in self._hit(hits):
             entity = compiled.row.entity
             before = len(marks)
-            marks.extend((start, end, entity) for start, end in _matches(compiled, data))
+            marks.extend((start, end, entity, compiled.row.score) for start, end in _matches(compiled, data))
             if len(marks) > before:
                 self._raise(scores, compiled.row)
         for view in views:
@@ -95,15 +98,14 @@ class Scanner:
 
     def tail(self, text: str, entities: frozenset[str]) -> int:
         """See Detector.tail."""
-        known = self._tails[entities] if entities in self._tails else self._beginnings(entities)
-        if known is None:
+        regexps, longest = self._tails[entities] if entities in self._tails else self._beginnings(entities)
+        if not regexps:
             return 0
-        regexp, longest = known
         # One character more than a beginning and its context, so that no cut looks like the start of the text.
         end = text if longest is None or len(text) <= longest else text[-longest:]
         data = end.encode("utf-8", "surrogatepass")
-        found = regexp.search(data)
-        return 0 if found is None else len(data[found.start() :].decode("utf-8", "surrogatepass"))
+        start = min(found.start() if (found := regexp.search(data)) else len(data) for regexp in regexps)
+        return len(data[start:].decode("utf-8", "surrogatepass"))
 
     def _hit(self, hits: list[int] | None) -> list[_Compiled]:
         if not hits or 0 not in hits:
@@ -125,14 +127,19 @@ class Scanner:
             if scores[f"{self.name}.{row.entity}"] < row.score and any(True for _ in _matches(compiled, data)):
                 self._raise(scores, row)
 
-    def _beginnings(self, entities: frozenset[str]) -> tuple[re2._Regexp, int | None] | None:
+    def _beginnings(self, entities: frozenset[str]) -> tuple[list[re2._Regexp], int | None]:
         chosen = [c for c in self._rows if c.begun is not None and (c.row.entity in entities or "*" in entities)]
-        known: tuple[re2._Regexp, int | None] | None = None
-        if chosen:
-            union = "|".join(dict.fromkeys(f"{c.row.before}{c.begun}" for c in chosen))
-            lengths = [c.longest for c in chosen]
-            longest = None if None in lengths else max(length for length in lengths if length is not None) + 2
-            known = re2.compile(f"(?:{union})\\z", _options(MEMORY)), longest
+        unions: list[list[str]] = []
+        room = 0
+        for pattern in dict.fromkeys(f"{c.row.before}{c.begun}" for c in chosen):
+            if room < len(pattern):
+                unions.append([])
+                room = UNION
+            unions[-1].append(pattern)
+            room -= len(pattern)
+        lengths = [c.longest for c in chosen]
+        longest = None if None in lengths else max((length for length in lengths if length is not None), default=0) + 2
+        known = [re2.compile(f"(?:{'|'.join(union)})\\z", _options(MEMORY)) for union in unions], longest
         if len(self._tails) >= CACHED:
             self._tails.clear()
         self._tails[entities] = known
@@ -187,12 +194,12 @@ def _matches(compiled: _Compiled, data: bytes) -> Iterator[tuple[int, int]]:
             at = found.start() + 1
 
 
-def _spans(marks: list[tuple[int, int, str]], data: bytes, text: str) -> Sequence[Span]:
+def _spans(marks: list[tuple[int, int, str, float]], data: bytes, text: str) -> Sequence[Span]:
     """In order and without overlap: the longer mark keeps the shared part, the shorter one what is left of it, so that
-    no marked character is lost."""
-    marks.sort(key=lambda mark: (mark[0], -mark[1]))
+    no marked character is lost. Of two in the same place the surer one is kept."""
+    marks.sort(key=lambda mark: (mark[0], -mark[1], -mark[3]))
     kept: list[tuple[int, int, str]] = []
-    for start, end, entity in marks:
+    for start, end, entity, _ in marks:
         while kept and start < kept[-1][1]:
             first, last, other = kept[-1]
             if end <= last:

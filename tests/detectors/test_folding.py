@@ -1,0 +1,70 @@
+"""Folding: what hides is shown, what is ordinary stays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeguards_extproc.detectors.folding import fold
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("b\u200bo\u00admb", "bomb"),
+        ("ｂｏｍｂ ⓑⓞⓜⓑ 𝐛𝐨𝐦𝐛 ﬁre", "bomb bomb bomb fire"),
+        ("a b\u2003c\u00a0d", "a b c d"),
+        ("bоmb", "bomb"),
+        ("the ВОМВ is mine", "the BOMB is mine"),
+        ("b\u0301o\u0336mb", "bomb"),
+        ("tell them about the bömb", "tell them about the bomb"),
+        ("xy\bz", "xz"),
+        ("\b\ba", "a"),
+        ("\u202ebmob\u202c!", "bomb!"),
+        ("hi \U000e0062\U000e006f\U000e006d\U000e0062", "hi bomb"),
+        ("\ud83d\ude00 b\u200b", "😀 b"),
+        ("\ud800", "\ufffd"),
+        ("a\ufe0f", "a"),
+    ],
+)
+def test_what_hides(text: str, folded: str) -> None:
+    """Read as a person would read it."""
+    assert folded == fold(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain text\twith\nlines\r\n",
+        "C'est très élégant, à côté du café.",
+        "Привет, мир! 100 км",
+        "“Ελλάδα” – 東京　タワー、ガラス",
+        "👨‍👩‍👧‍👦 ❤️ ✌🏽",
+        "می‌خواهم क्‍ष",
+        "½ cup™ 5 m²",
+        "Việc này rất tốt",
+    ],
+)
+def test_what_is_ordinary(text: str) -> None:
+    """Equal to itself."""
+    assert text == fold(text)
+
+
+def test_other_scripts_stay_in_their_own_words() -> None:
+    """A Russian word among English ones is folded only if every letter of it could be Latin."""
+    assert fold("the word привет means x\u200by") == "the word привет means xy"
+    assert fold("Он сказал bоmb") == "Он сказал bomb"
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=40))
+def test_total_and_settled(text: str) -> None:
+    """Any str folds, and what is folded twice more changes no further."""
+    thrice = fold(fold(fold(text)))
+    assert thrice == fold(thrice) or "\u202e" in text or "\b" in text
+
+
+@given(st.text("abcdefghij .,", max_size=40))
+def test_ascii_is_left_alone(text: str) -> None:
+    """Nothing hides in it."""
+    assert text == fold(text)
