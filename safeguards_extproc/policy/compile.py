@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Route, Span, Verdict
@@ -16,7 +16,7 @@ from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import checks
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
-from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, compose, decide, judge, lane, soften
+from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, decide, lane
 from safeguards_extproc.policy.document import Classification, Document, InProcess, RuleSpec
 from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
 from safeguards_extproc.policy.routes import Table
@@ -92,7 +92,7 @@ class CompiledPolicy:
 
     def enforced(self, facts: Facts) -> Verdict:
         """The verdict if the whole policy were enforced, rules in shadow excepted."""
-        return compose(soften(judge(self.book, facts), True)) if self.book.enforced is False else self.decide(facts)
+        return decide(replace(self.book, enforced=True), facts)
 
     def find(self, kind: Kind, text: str) -> Findings:
         """Run the in-process detectors that read texts of this kind."""
@@ -116,7 +116,7 @@ class CompiledPolicy:
         return expand(text)
 
     def tail(self, text: str) -> int:
-        """Characters at the end that may begin something which an enforced rule redacts from a response."""
+        """Characters at the end that may begin something which an enforced rule redacts."""
         return max((detector.tail(text, entities) for detector, entities in self._tails), default=0)
 
 
@@ -230,6 +230,6 @@ def _ask(spec: RuleSpec) -> Ask:
 
 
 def _redacted(book: Book) -> frozenset[str]:
-    # A request is read whole, so only what a response may redact has to wait for its end.
-    asks = [rule.ask for rule in book.lanes[Direction.RESPONSE].rules if book.enforced and rule.ask.enforced]
-    return frozenset().union(*(ask.redact for ask in asks))
+    # Requests count too: a window's tail is where the next one begins, so that an entity on the border is seen whole.
+    asks = [rule.ask for side in book.lanes.values() for rule in side.rules]
+    return frozenset().union(*(ask.redact for ask in asks if book.enforced and ask.enforced))

@@ -192,7 +192,7 @@ def compose(fired: Sequence[tuple[Ask, Fired]]) -> Verdict:
         annotations.update(ask.annotations)
     return Verdict(
         action=lead.action,
-        decided=max((ask.action for ask, _ in fired), key=SEVERITY.__getitem__),
+        decided=max((ask.action for ask, _ in fired), key=SEVERITY.__getitem__, default=Action.ALLOW),
         fired=tuple(what for _, what in fired),
         annotations=annotations,
         redact=frozenset().union(*(ask.redact for ask in counted)),

@@ -44,10 +44,11 @@ def facts(
     *,
     kind: Kind = Kind.USER,
     direction: Direction = Direction.REQUEST,
-    **fields: dict[str, str],
+    failed: Mapping[str, str] | None = None,
+    skipped: Mapping[str, str] | None = None,
 ) -> Facts:
-    """What is known after one text of `kind` was scored; `fields` are `failed` and `skipped`."""
-    known = Facts(direction, **fields)
+    """What is known after one text of `kind` was scored, or was to be."""
+    known = Facts(direction, failed=dict(failed or {}), skipped=dict(skipped or {}))
     if scores is not None:
         known.absorb(kind, scores)
     return known

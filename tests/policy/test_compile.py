@@ -1,0 +1,131 @@
+"""A compiled policy answers what the core asks: which models, which findings, how much text to hold back."""
+
+from __future__ import annotations
+
+import pytest
+
+from safeguards_extproc.core.decision import ALLOWED, Action, Findings, Model, Policy
+from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.policy import document, source
+from safeguards_extproc.policy.compile import CompiledPolicy, compile_policy
+from safeguards_extproc.policy.problems import PolicyError
+from tests.policy.written import FORMATS, HEAD, facts, mistakes, policy
+
+REDACT = """
+rules:
+  - {name: mail, when: scores.pii.email > 0.5, on: response, then: redact, entities: [email]}
+"""
+
+
+def test_is_a_policy() -> None:
+    """Of the core's protocol, down to the names of its detectors."""
+    compiled: Policy = policy("message: No.")
+    assert (compiled.message, compiled.local) == ("No.", ("pii", "lists"))
+    assert compiled.route("POST", "a", "/x").name == "default"
+    assert compiled.decide(facts({})) is ALLOWED
+
+
+def test_models() -> None:
+    """What to ask, and without which answer nothing may pass."""
+    head = """\
+version: 1
+name: test
+detectors:
+  a: {kind: classification, model: m1, labels: [x]}
+  b: {kind: classification, model: m2, labels: [x], on: [request], in: [user], budget_ms: 50, hedge_ms: 20,
+      on_failure: flag}
+"""
+    a = Model("a", "m1", 300, required=True)
+    b = Model("b", "m2", 50, request=True, response=False, kinds=frozenset({Kind.USER}))
+    compiled = policy("", head)
+    assert compiled.models == (a, b)
+    assert compiled.hedges == {"b": 20}
+    assert not any(model.required for model in policy("mode: shadow", head).models)
+
+
+def test_finds_with_every_detector() -> None:
+    """Scores of all, spans in order."""
+    findings = policy("").find(Kind.USER, "bluefinch is run by a@example.com with 4111 1111 1111 1111")
+    assert findings.scores == {"pii.email": 1.0, "pii.card": 1.0, "lists.codename": 1.0}
+    assert [span.entity for span in findings.spans] == ["codename", "email", "card"]
+
+
+def test_finds_what_is_hidden() -> None:
+    """In views of the text; there is no span, because the text itself has no such place."""
+    findings = policy("").find(Kind.USER, "b\u200bl\u200bu\u200be\u200bf\u200bi\u200bn\u200bc\u200bh")
+    assert findings.scores["lists.codename"] == 1.0
+
+
+def test_a_detector_reads_its_kinds() -> None:
+    """And no other text."""
+    head = HEAD.replace("{kind: patterns,", "{kind: patterns, in: [tool],")
+    assert "lists.codename" not in policy("", head).find(Kind.USER, "bluefinch").scores
+    assert policy("", head).find(Kind.TOOL, "bluefinch").scores["lists.codename"] == 1.0
+    assert policy("", "version: 1\nname: none\n").find(Kind.USER, "bluefinch") == Findings()
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        (REDACT, True),
+        (REDACT.replace("[email]", "['*']"), True),
+        ("", False),
+        (REDACT.replace("on: response", "on: response, mode: shadow"), False),
+        ("mode: shadow" + REDACT, False),
+        (REDACT.replace("on: response", "on: request"), True),
+        (REDACT.replace("[email]", "[codename]"), False),
+    ],
+)
+def test_holds_back_only_what_may_be_redacted(text: str, holds: bool) -> None:
+    """The beginning of a mail address waits if an enforced rule redacts mail addresses."""
+    assert (policy(text).tail("write to anna.berg@exam") > 0) is holds
+
+
+def test_the_digest_names_the_meaning() -> None:
+    """Not the file: comments and order of keys change nothing, a threshold does."""
+
+    def digest(text: str) -> str:
+        return policy(text, "").digest
+
+    one = digest("version: 1\nname: a\nthresholds: {x: 0.5, y: 0.1}\n")
+    assert one == digest("# a comment\nname: a\nversion: 1\nthresholds:\n  y: 0.1\n  x: 0.5\n")
+    assert one != digest("version: 1\nname: a\nthresholds: {x: 0.6, y: 0.1}\n")
+    assert len(one) == 64
+
+
+def test_shadow_of_the_whole_policy_is_set_aside() -> None:
+    """For examples: the verdict as if it were enforced."""
+    compiled = policy("mode: shadow" + REDACT)
+    known = facts({"pii.email": 1.0}, kind=Kind.CONTENT, direction=Direction.RESPONSE)
+    assert compiled.decide(known).action is Action.ALLOW
+    assert compiled.enforced(known).action is Action.REDACT
+
+
+def test_detectors_tell_where_their_options_are_wrong() -> None:
+    """By the line in the policy."""
+    head = """\
+version: 1
+name: t
+detectors:
+  l:
+    kind: patterns
+    lists:
+      a:
+        regex:
+          - x
+          - '('
+"""
+    assert mistakes("", head)[0].startswith("policy.yaml:10: detectors.l.lists.a.regex[1]: ")
+    assert mistakes("", "version: 1\nname: t\ndetectors: {x: {kind: pattern}}\n") == [
+        "policy.yaml:3: detectors.x.kind: unknown kind 'pattern' (did you mean 'patterns'?)"
+    ]
+
+
+def test_tables_are_given() -> None:
+    """Another table of detectors or formats is another language."""
+    read = source.read("version: 1\nname: t\nroutes: [{name: a, format: mine}]\n", "p.yaml")
+    compiled = compile_policy(document.parse(read), read, detectors={}, formats=["mine"])
+    assert isinstance(compiled, CompiledPolicy)
+    assert [route.format for route in compiled.routes] == ["mine"]
+    with pytest.raises(PolicyError, match="unknown format 'mine'"):
+        compile_policy(document.parse(read), read, formats=FORMATS)

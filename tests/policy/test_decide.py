@@ -1,0 +1,309 @@
+"""From scores to a verdict: the most severe leads, the others still count, and shadow softens at the very end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Verdict
+from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.errors import FAILURES
+from safeguards_extproc.policy.cel import Names, parse, scores
+from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, compose, decide, judge, lane, soften
+from tests.policy.written import facts
+
+BOTH = frozenset(Direction)
+NAMES = Names({name: frozenset({"x", "y"}) for name in ("block", "allow", "flag", "degrade")})
+"""Detectors, named for what their failure means."""
+
+
+def rule(name: str, when: str, action: Action = Action.BLOCK, *kinds: Kind, fires: bool = False, **ask: object) -> Rule:
+    expr = parse(when, NAMES)
+    asked = replace(Ask(name, action), **ask)  # type: ignore[arg-type]
+    return Rule(asked, expr, when, scores(expr), frozenset(kinds), BOTH, fires)
+
+
+def book(*rules: Rule, enforced: bool = True, **uninspectable: str) -> Book:
+    lanes = {direction: lane(rules, direction) for direction in Direction}
+    return Book(lanes, {name: Reach(BOTH, frozenset(), name) for name in NAMES.labels}, uninspectable, enforced)
+
+
+def causes(verdict: Verdict) -> list[tuple[str, str]]:
+    return [(fired.rule, fired.cause) for fired in verdict.fired]
+
+
+def test_nothing_fires() -> None:
+    """Then all is allowed."""
+    assert decide(book(rule("r", "scores.block.x >= 0.9")), facts({"block.x": 0.5})) is ALLOWED
+
+
+def test_the_most_severe_leads() -> None:
+    """Its words reach the client; what milder rules ask for happens too; the record names all."""
+    verdict = decide(
+        book(
+            rule("mail", "scores.block.x > 0.0", Action.REDACT, redact=frozenset({"email"}), category="pii"),
+            rule("stop", "scores.block.x > 0.0", Action.BLOCK, category="harm", message="No."),
+            rule("late", "scores.block.x > 0.0", Action.BLOCK, category="other", message="Never."),
+            rule("card", "scores.block.x > 0.0", Action.REDACT, redact=frozenset({"card"})),
+            rule("tell", "scores.block.x > 0.0", Action.ANNOTATE, annotations={"a": "1"}),
+            rule("told", "scores.block.x > 0.0", Action.ANNOTATE, annotations={"a": "2", "b": "3"}),
+        ),
+        facts({"block.x": 1.0}),
+    )
+    assert (verdict.action, verdict.decided) == (Action.BLOCK, Action.BLOCK)
+    assert (verdict.category, verdict.message, verdict.reason) == ("harm", "No.", "policy")
+    assert verdict.redact == {"email", "card"}
+    assert verdict.annotations == {"a": "1", "b": "3"}
+    assert [fired.rule for fired in verdict.fired] == ["mail", "stop", "late", "card", "tell", "told"]
+
+
+def test_the_first_instruction_and_the_first_route_count() -> None:
+    """Two rules cannot both choose."""
+    verdict = decide(
+        book(
+            rule("a", "true", Action.STEER, steer="Be kind."),
+            rule("b", "true", Action.STEER, steer="Be brief."),
+            rule("c", "true", Action.REROUTE, reroute={"x-pool": "safe"}),
+            rule("d", "true", Action.REROUTE, reroute={"x-pool": "other"}),
+        ),
+        facts(),
+    )
+    assert (verdict.action, verdict.steer, verdict.reroute) == (Action.STEER, "Be kind.", {"x-pool": "safe"})
+
+
+def test_a_rule_sees_only_its_kinds() -> None:
+    """What a tool said does not count against the user."""
+    policy = book(rule("user", "scores.block.x > 0.5", Action.BLOCK, Kind.USER))
+    assert decide(policy, facts({"block.x": 0.9}, kind=Kind.TOOL)) is ALLOWED
+    assert decide(policy, facts({"block.x": 0.9})).action is Action.BLOCK
+
+
+def test_a_rule_of_every_kind_sees_the_maximum() -> None:
+    """Over all texts of the direction."""
+    known = facts({"block.x": 0.9})
+    known.absorb(Kind.TOOL, {"block.x": 0.1})
+    assert decide(book(rule("r", "scores.block.x > 0.5")), known).action is Action.BLOCK
+
+
+def test_shadow_is_recorded_and_not_done() -> None:
+    """A rule in shadow, and a whole policy in shadow."""
+    shadowed = decide(book(rule("r", "true", enforced=False, message="No.")), facts())
+    assert (shadowed.action, shadowed.decided, shadowed.message) == (Action.ALLOW, Action.BLOCK, "")
+    assert shadowed.fired == (Fired("r", Action.BLOCK, enforced=False),)
+    whole = decide(book(rule("r", "true", redact=frozenset({"email"})), enforced=False), facts())
+    assert (whole.action, whole.decided, whole.redact) == (Action.ALLOW, Action.BLOCK, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("detector", "action", "fired", "reason"),
+    [
+        ("block", Action.BLOCK, [("detector:block", "failure")], "unavailable"),
+        ("flag", Action.ANNOTATE, [("detector:flag", "failure")], "policy"),
+        ("allow", Action.ALLOW, [], "policy"),
+        ("degrade", Action.BLOCK, [("r", "missing")], "policy"),
+    ],
+)
+@pytest.mark.parametrize("where", ["failed", "skipped"])
+def test_a_detector_that_gave_no_answer(
+    detector: str, action: Action, fired: list[tuple[str, str]], reason: str, where: str
+) -> None:
+    """Its `on_failure` says what that means, also for a rule that fires on missing scores."""
+    policy, gone = book(rule("r", f"scores.{detector}.x > 0.5", fires=True)), {detector: "timeout"}
+    verdict = decide(policy, facts({}, failed=gone) if where == "failed" else facts({}, skipped=gone))
+    assert (verdict.action, causes(verdict), verdict.reason) == (action, fired, reason)
+
+
+def test_flags_name_the_detectors() -> None:
+    """In one annotation."""
+    verdict = decide(book(), facts({}, failed={"flag": "timeout", "allow": "timeout"}))
+    assert verdict.annotations == {"degraded": "flag"}
+
+
+def test_an_answer_that_nobody_needed_is_no_failure() -> None:
+    """Windows after a block are skipped."""
+    assert decide(book(), facts({}, skipped={"block": "cancelled"})) is ALLOWED
+
+
+def test_another_policys_detector_does_not_matter() -> None:
+    """A record replayed under a policy without that detector."""
+    assert decide(book(), facts({}, failed={"unknown": "timeout"})) is ALLOWED
+
+
+def test_a_degraded_score_is_only_a_lower_bound() -> None:
+    """One window was harmless, another got no answer: a rule that fires on missing scores fires, unless some other
+    fact already makes it false; one that is true stays true."""
+    known = facts({"degrade.x": 0.1, "block.x": 0.2}, failed={"degrade": "timeout"})
+    when = "scores.degrade.x > 0.5"
+    assert causes(decide(book(rule("r", when, fires=True)), known)) == [("r", "missing")]
+    assert decide(book(rule("r", when)), known) is ALLOWED
+    assert decide(book(rule("r", f"{when} && scores.block.x > 0.5", fires=True)), known) is ALLOWED
+    known.absorb(Kind.USER, {"degrade.x": 0.9})
+    assert causes(decide(book(rule("r", when, fires=True)), known)) == [("r", "true")]
+
+
+def test_missing_counts_only_where_a_score_is_due() -> None:
+    """A rule on tools that fires on missing scores says nothing of a request without tools."""
+    policy = book(rule("r", "scores.block.x > 0.5", Action.BLOCK, Kind.TOOL, fires=True))
+    assert decide(policy, facts({"block.x": 0.1})) is ALLOWED
+    assert decide(policy, facts({}, kind=Kind.TOOL)).action is Action.BLOCK
+
+
+def test_missing_counts_only_where_the_detector_runs() -> None:
+    """A detector of requests owes no score of a response."""
+    policy = book(rule("r", "scores.block.x > 0.5", fires=True))
+    reach = Reach(frozenset({Direction.REQUEST}), frozenset({Kind.TOOL}), "block")
+    policy = replace(policy, detectors={"block": reach})
+    assert decide(policy, facts({}, kind=Kind.TOOL)).action is Action.BLOCK
+    assert decide(policy, facts({}, kind=Kind.USER)) is ALLOWED
+    assert decide(policy, facts({}, kind=Kind.TOOL, direction=Direction.RESPONSE)) is ALLOWED
+
+
+def test_a_missing_feature_is_missing_too() -> None:
+    """on_missing answers for facts of every sort."""
+    assert causes(decide(book(rule("r", "features.n > 3", fires=True)), facts({}))) == [("r", "missing")]
+    assert decide(book(rule("r", "features.n > 3")), facts({})) is ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        ("too-large", "too-large"),
+        ("encoding", "unsupported-encoding"),
+        ("malformed", "malformed"),
+        ("opaque", "policy"),
+        ("not-sent", "policy"),
+        ("a reason of tomorrow", "policy"),
+    ],
+)
+def test_what_cannot_be_read(why: str, reason: str) -> None:
+    """Is blocked, with a reason that the client can act on; a reason that the policy does not know is blocked too."""
+    verdict = decide(book(), Facts(Direction.REQUEST, uninspectable=why))
+    assert (verdict.action, verdict.reason) == (Action.BLOCK, reason)
+    assert causes(verdict) == [(f"uninspectable:{why}", "failure")]
+
+
+def test_what_cannot_be_read_may_pass() -> None:
+    """With a word about it, or without."""
+    flagged = decide(book(unread="flag"), Facts(Direction.REQUEST, uninspectable="unread"))
+    assert (flagged.action, flagged.annotations) == (Action.ANNOTATE, {"uninspected": "unread"})
+    assert decide(book(unread="allow"), Facts(Direction.REQUEST, uninspectable="unread")) is ALLOWED
+
+
+def test_a_rule_speaks_before_a_failure() -> None:
+    """A request that is blocked for what it says gets no answer that invites a retry."""
+    policy = book(rule("r", "scores.block.x > 0.5", category="harm"))
+    verdict = decide(policy, facts({"block.x": 0.9}, failed={"block": "timeout"}))
+    assert (verdict.reason, verdict.category) == ("policy", "harm")
+
+
+ACTIONS = st.sampled_from([action for action in Action if action is not Action.ALLOW])
+LEVELS = st.sampled_from([0.1, 0.5, 0.9])
+SCORE = st.sampled_from([f"{name}.{label}" for name in NAMES.labels for label in "xy"])
+TERM = st.tuples(SCORE, LEVELS).map(lambda t: f"scores.{t[0]} >= {t[1]}")
+MONOTONE = st.recursive(
+    TERM,
+    lambda c: st.tuples(c, st.sampled_from(["&&", "||"]), c).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+    max_leaves=3,
+)
+
+
+@st.composite
+def rules_of(draw: st.DrawFn) -> list[Rule]:
+    drawn = draw(st.lists(st.tuples(MONOTONE, ACTIONS, st.booleans(), st.booleans()), max_size=4))
+    return [
+        rule(f"r{i}", when, action, fires=fires, enforced=enforced)
+        for i, (when, action, fires, enforced) in enumerate(drawn)
+    ]
+
+
+@st.composite
+def facts_of(draw: st.DrawFn) -> Facts:
+    known = Facts(draw(st.sampled_from(Direction)))
+    for kind in draw(st.lists(st.sampled_from([Kind.USER, Kind.TOOL]), unique=True)):
+        known.absorb(kind, draw(st.dictionaries(SCORE, st.floats(0, 1), max_size=4)))
+    reasons = st.sampled_from(sorted(FAILURES))
+    known.failed.update(draw(st.dictionaries(st.sampled_from([*NAMES.labels, "unknown"]), reasons, max_size=2)))
+    known.skipped.update(draw(st.dictionaries(st.sampled_from(list(NAMES.labels)), reasons, max_size=1)))
+    known.uninspectable = draw(st.sampled_from(["", "", "", "malformed", "unread"]))
+    return known
+
+
+Decide = Callable[[Book, Facts], Verdict]
+
+
+def raised(known: Facts, kind: Kind, name: str) -> Facts:
+    """The same facts, but one score that is known is 1."""
+    changed = replace(known, scores={k: dict(held) for k, held in known.scores.items()})
+    if name in changed.scores.get(kind, {}):
+        changed.scores[kind][name] = 1.0
+    return changed
+
+
+def never_milder(by: Decide, policy: Book, before: Facts, after: Facts) -> None:
+    """The law's checker: what is worse is not judged milder."""
+    for part in ("action", "decided"):
+        assert SEVERITY[getattr(by(policy, before), part)] <= SEVERITY[getattr(by(policy, after), part)]
+
+
+@given(rules_of(), facts_of(), st.sampled_from([Kind.USER, Kind.TOOL]), SCORE)
+@settings(max_examples=60, deadline=None)
+def test_a_higher_score_is_never_milder(rules: Sequence[Rule], known: Facts, kind: Kind, name: str) -> None:
+    """Where all conditions are of the form score >= level."""
+    never_milder(decide, book(*rules), known, raised(known, kind, name))
+
+
+@given(rules_of(), rules_of(), facts_of())
+@settings(max_examples=60, deadline=None)
+def test_another_rule_is_never_milder(rules: Sequence[Rule], more: Sequence[Rule], known: Facts) -> None:
+    """Adding rules adds severity or leaves it."""
+    few, many = decide(book(*rules), known), decide(book(*rules, *more), known)
+    assert SEVERITY[few.action] <= SEVERITY[many.action]
+    assert SEVERITY[few.decided] <= SEVERITY[many.decided]
+
+
+def decides_fully(by: Decide, rules: Sequence[Rule], known: Facts) -> None:
+    """The law's checker: no mode changes what is decided or what fired; shadow only ever softens."""
+    enforced = [replace(r, ask=replace(r.ask, enforced=True)) for r in rules]
+    full = by(book(*enforced), known)
+    for policy in (book(*rules), book(*rules, enforced=False)):
+        verdict = by(policy, known)
+        assert verdict.decided == full.decided
+        assert [(f.rule, f.action, f.cause) for f in verdict.fired] == [(f.rule, f.action, f.cause) for f in full.fired]
+        assert SEVERITY[verdict.action] <= SEVERITY[full.action]
+    assert by(book(*rules, enforced=False), known).action is Action.ALLOW
+
+
+@given(rules_of(), facts_of())
+@settings(max_examples=60, deadline=None)
+def test_decide_fully_soften_last(rules: Sequence[Rule], known: Facts) -> None:
+    """Shadow changes the final step only."""
+    decides_fully(decide, rules, known)
+
+
+def forgets_shadow(policy: Book, known: Facts) -> Verdict:
+    """A plausible fault: rules in shadow are left out before the decision."""
+    asked = [(ask, cause) for ask, cause in judge(policy, known) if policy.enforced and ask.enforced]
+    return compose(soften(asked, policy.enforced)) if asked else ALLOWED
+
+
+def takes_the_last(policy: Book, known: Facts) -> Verdict:
+    """A plausible fault: the last rule that fires decides."""
+    asked = judge(policy, known)[-1:]
+    return compose(soften(asked, policy.enforced)) if asked else ALLOWED
+
+
+def test_the_checkers_bite() -> None:
+    """Each planted fault is found by the law that it breaks."""
+    shadowed = [rule("r", "scores.block.x >= 0.5", enforced=False)]
+    decides_fully(decide, shadowed, facts({"block.x": 0.9}))
+    with pytest.raises(AssertionError):
+        decides_fully(forgets_shadow, shadowed, facts({"block.x": 0.9}))
+    two = book(rule("a", "scores.block.x >= 0.1"), rule("b", "scores.block.y >= 0.9", Action.ANNOTATE))
+    before = facts({"block.x": 0.9, "block.y": 0.1})
+    never_milder(decide, two, before, raised(before, Kind.USER, "block.y"))
+    with pytest.raises(AssertionError):
+        never_milder(takes_the_last, two, before, raised(before, Kind.USER, "block.y"))
