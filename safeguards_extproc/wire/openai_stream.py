@@ -20,7 +20,7 @@ DONE = b"[DONE]"
 
 _CHUNK_KEYS = openai_read.CHUNK_FIELDS | {"choices"}
 _CONTENT_PATH: Path = ("choices", 0, "delta", "content")
-_CONTENT, _TOOL_CALL = Kind.CONTENT, Kind.TOOL_CALL
+_CONTENT = Kind.CONTENT
 
 
 def edit_choices(body: bytes, edits: Sequence[Edit]) -> bytes:
@@ -105,7 +105,8 @@ class ChatStream:
         openai_read.choices(leaves, body)
         closed: list[Channel] = []
         for segment in leaves.segments:
-            self._opened(segment.channel, closed)
+            channel = segment.channel
+            self._open.setdefault(channel[1].partition(".")[0], {})[channel] = None
         choices = body.get("choices")
         for position, choice in enumerate(choices if isinstance(choices, list) else ()):
             if isinstance(choice, dict) and choice.get("finish_reason"):
@@ -113,17 +114,6 @@ class ChatStream:
                 closed += self._open.pop(name, {})
                 self._channels = {index: channel for index, channel in self._channels.items() if channel[1] != name}
         return Reading(leaves.segments, closed)
-
-    def _opened(self, channel: Channel, closed: list[Channel]) -> None:
-        """A call that begins ends the one before it in its choice."""
-        opened = self._open.setdefault(channel[1].partition(".")[0], {})
-        if channel in opened:
-            return
-        if channel[0] is _TOOL_CALL:
-            for other in [known for known in opened if known[0] is _TOOL_CALL]:
-                del opened[other]
-                closed.append(other)
-        opened[channel] = None
 
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         return sse.with_data(frame, edit_choices(sse.fields(frame)[1], edits))
