@@ -9,7 +9,6 @@ import asyncio
 import gc
 import os
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -36,7 +35,7 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.load import load
 from safeguards_extproc.ports import Scorer
-from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure
+from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure, producer_id
 from safeguards_extproc.settings import Settings
 from safeguards_extproc.telemetry import Metrics
 
@@ -124,7 +123,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     policies = PolicyStore(settings.policy, load, metrics)
     scorer = _scorer(settings, policies.current, metrics)
     sink = _sink(settings, index, metrics)
-    producer = settings.producer or f"{socket.gethostname()}-{index}"
+    producer = settings.producer or producer_id()
     limits = StreamLimits(
         total_held_bytes=settings.max_held_bytes, streams=settings.max_streams, max_stream_s=settings.max_stream_s
     )

@@ -41,7 +41,7 @@ def serve(
     ] = "127.0.0.1:9002",
     health: Annotated[
         str, typer.Option(help="Plaintext gRPC health; empty for none.", envvar=_env("HEALTH"))
-    ] = "127.0.0.1:9003",
+    ] = "127.0.0.1:9102",
     metrics: Annotated[str, typer.Option(help="Prometheus metrics; empty for none.", envvar=_env("METRICS"))] = "",
     workers: Annotated[
         int, typer.Option(help="Processes, each on a port (or socket) of its own.", envvar=_env("WORKERS"))

@@ -26,7 +26,7 @@ class Settings:
 
     policy: Path
     listen: str = "127.0.0.1:9002"
-    health: str = "127.0.0.1:9003"
+    health: str = "127.0.0.1:9102"
     metrics: str = ""
     workers: int = 1
     scorer: ScorerKind = "triton"

@@ -23,7 +23,7 @@ from safeguards_extproc.core.decision import (
     Verdict,
 )
 from safeguards_extproc.core.text import Answer, Document, Edit, Kind, Reading, Refusal, Segment
-from safeguards_extproc.errors import MalformedBody
+from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TEST = Route("test")
 
@@ -147,11 +147,23 @@ class Reverse:
         return b"".join(self.held)[::-1]
 
 
+class Bomb:
+    """The content-encoding "bomb": always too much."""
+
+    def push(self, data: bytes) -> bytes:
+        raise LimitExceeded("compression_ratio")
+
+    def finish(self) -> bytes:
+        return b""
+
+
 class _PlainWire:
     def resolve(self, name: str, method: str, target: str) -> Plain:
         return Plain("opaque") if target.startswith("/opaque") else Plain()
 
-    def decoder(self, encoding: str, limit: int) -> Reverse:
+    def decoder(self, encoding: str, limit: int) -> Reverse | Bomb:
+        if encoding == "bomb":
+            return Bomb()
         if encoding != "reversed":
             raise MalformedBody("content-encoding")
         return Reverse()

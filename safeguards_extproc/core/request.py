@@ -23,6 +23,9 @@ from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TIMER = "request-body"
 
+MODEL_CHARS = 128
+"""The most of a model's name that is kept: a client chooses it."""
+
 
 class RequestLane:
     """`settled` once the verdict is final; `refused` holds the verdict that the client is told, if it is a no."""
@@ -153,10 +156,10 @@ class RequestLane:
         except LimitExceeded:
             self._give_up_reading("too-large")
             return
-        ctx.model, ctx.streamed = document.model, document.streamed
+        ctx.model, ctx.streamed = document.model[:MODEL_CHARS], document.streamed
         features = scan.facts.features
         features.update(document.features)
-        features["streamed"] = document.streamed
+        features["model"], features["streamed"] = ctx.model, document.streamed
         features["bytes"] = len(body)
         for segment in document.segments:
             self._parts.append((segment, scan.push(segment)))

@@ -211,7 +211,9 @@ class ResponseLane:
             return plain + self._decoder.finish() if end else plain
         except MalformedBody:
             self._break_off("encoding")
-            return b""
+        except LimitExceeded:
+            self._break_off("too-large")
+        return b""
 
     def _stream(self, data: bytes) -> None:
         """Cut into frames, read each, and have the text scanned."""
@@ -269,7 +271,9 @@ class ResponseLane:
             scan.account.bytes_decoded = len(body)
             document = ctx.format.read_response(body, self.status)
         except MalformedBody as error:
-            self._give_up_reading("encoding" if error.reason == "content-encoding" else "malformed")
+            # An error of a gateway on the way is often a page, not the API's: unknown rather than broken.
+            other = "opaque" if self.status >= 400 else "malformed"
+            self._give_up_reading("encoding" if error.reason == "content-encoding" else other)
             return
         except LimitExceeded:
             self._give_up_reading("too-large")

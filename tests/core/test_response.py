@@ -106,3 +106,18 @@ def test_a_streamed_whole_is_replaced_in_place():
 
     assert talk.client_saw() == b'{"refused": true}'
     assert talk.client_saw() != SORRY
+
+
+def test_an_error_page_is_unknown_not_broken():
+    """A gateway's 502 is no body of the API: policy decides as for any unknown one."""
+    talk = asked(WordPolicy()).response(b"<html>Bad gateway</html>", status=502)
+
+    assert talk.record.response.account.uninspectable == "opaque"
+
+
+def test_a_bomb_ends_the_stream():
+    """More out than the limit allows: what was read before it may have left, nothing after it does."""
+    talk = asked(WordPolicy(on_uninspectable=Action.ALLOW)).stream(b"tiny", content_encoding="bomb")
+
+    assert talk.record.response.account.uninspectable == "too-large"
+    assert talk.record.termination in ("stopped", "refused")
