@@ -13,12 +13,10 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from safeguards_extproc.core.decision import Value
 from safeguards_extproc.core.text import Direction
 from safeguards_extproc.policy.cel import Expr, Type, compile_pattern
 from safeguards_extproc.policy.operators import OPERATORS, matcher
 
-Get = Callable[[str], Any]
 Rules = Callable[..., None]
 """rules(true, unknown, feature, *views): calls `true(i)` or `unknown(i)` for each rule that is not false. `feature` and
 each view are `dict.get`s: of the features, and of the scores of one set of kinds."""
@@ -49,14 +47,6 @@ def build(rules: Sequence[tuple[int, Expr]], views: int, direction: Direction) -
     constants = compile(module, "<policy>", "exec").co_consts
     code = next(constant for constant in constants if isinstance(constant, types.CodeType))
     return types.FunctionType(code, {"__builtins__": {}, **writer.operators})
-
-
-def value_of(expr: Expr, score: Get, feature: Get, direction: Direction) -> Value | None:
-    """One condition's value: True, False, or None for unknown."""
-    true: list[int] = []
-    unknown: list[int] = []
-    build([(0, expr)], 1, direction)(true.append, unknown.append, feature, score)
-    return True if true else None if unknown else False
 
 
 def nullable(expr: Expr) -> bool:

@@ -17,19 +17,25 @@ from hypothesis.errors import NoSuchExample
 
 from safeguards_extproc.core.text import Direction
 from safeguards_extproc.policy.cel import Expr, Names, parse
-from safeguards_extproc.policy.closure import build, nullable, value_of
+from safeguards_extproc.policy.closure import build, nullable
 
 LABELS = ("a", "b", "c")
-NONE: dict[str, Any] = {}
 NAMES = Names({"s": frozenset(LABELS), "t": frozenset(LABELS)})
 
 Facts = tuple[Mapping[str, float], Mapping[str, Any]]
 
 
+def value_of(expr: Expr, facts: Facts, direction: Direction = Direction.REQUEST) -> bool | None:
+    """One condition's value, None for unknown."""
+    true: list[int] = []
+    unknown: list[int] = []
+    build([(0, expr)], 1, direction)(true.append, unknown.append, facts[1].get, facts[0].get)
+    return True if true else None if unknown else False
+
+
 def ours(text: str, facts: Facts) -> object:
     """True, False or None, by the compiled condition."""
-    scores, features = facts
-    return value_of(parse(text, NAMES), scores.get, features.get, Direction.REQUEST)
+    return value_of(parse(text, NAMES), facts)
 
 
 JUDGE = celpy.Environment()
@@ -205,8 +211,8 @@ def test_where_cel_python_differs_from_the_specification(text: str, expected: ob
 def test_direction_is_part_of_the_function() -> None:
     """The same condition, built for the other direction, is the other way round."""
     expr = parse("direction == 'request'", NAMES)
-    assert value_of(expr, NONE.get, NONE.get, Direction.REQUEST) is True
-    assert value_of(expr, NONE.get, NONE.get, Direction.RESPONSE) is False
+    assert value_of(expr, ({}, {}), Direction.REQUEST) is True
+    assert value_of(expr, ({}, {}), Direction.RESPONSE) is False
     assert not nullable(expr)
 
 
