@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
 import signal
 import sys
@@ -21,7 +20,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from safeguards_extproc.errors import ConfigError
-from safeguards_extproc.local import table
+from safeguards_extproc.local import processes, table
 from safeguards_extproc.local.processes import PartFailed, ended_by_sigterm
 from safeguards_extproc.local.stack import Plan, ScorerChoice, Stack, running
 from safeguards_extproc.replay.compare import Result, Summary, report, summarise
@@ -95,16 +94,21 @@ def _show(results: list[Result], summary: Summary, options: Options, console: Co
 
 
 def _stay(results: list[Result], stack: Stack, console: Console) -> None:
-    """Say how to try it by hand, and wait for Ctrl-C."""
-    console.print(
-        f"\nThe stack stays up at {stack.url}; decision records are in {stack.records}. Try:", highlight=False
-    )
-    for name, result in table.samples(results):
-        console.print(f"\n# {name}", highlight=False)
-        console.print(escape(table.curl(result, stack.url)), soft_wrap=True, highlight=False)
-    console.print("\nCtrl-C stops everything.")
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
+    """Say how to try it by hand, and wait for Ctrl-C. PartFailed if a part ends before that."""
+    ending = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # from here to the waiting no signal gets lost
+    try:
+        console.print(f"\nThe stack stays up at {stack.url}; its decision records: {stack.records}", highlight=False)
+        for name, result in table.samples(results):
+            console.print(f"\n# {name}", highlight=False)
+            console.print(escape(table.curl(result, stack.url)), soft_wrap=True, highlight=False)
+        console.print("\nCtrl-C stops everything.")
+        while (caught := signal.sigtimedwait(ending, 1.0)) is None:
+            processes.check(stack.parts)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
+    if caught.si_signo == signal.SIGTERM:
+        sys.exit(128 + signal.SIGTERM)
 
 
 def parsed(arguments: list[str]) -> tuple[Plan, Options]:

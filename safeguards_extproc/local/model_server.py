@@ -98,15 +98,12 @@ def _last_text_of(exchange: Exchange) -> str:
 
 async def _complete(dialect_name: str, request: web.Request) -> web.StreamResponse:
     dialect, script = DIALECTS[dialect_name], request.app[_SCRIPT]
-    try:
-        body = json.loads(await request.read())
-    except ValueError:
-        return _error(400, "the body is not JSON")
-    if not isinstance(body, dict):
-        return _error(400, "the body is not an object")
+    body = _object(await request.read())
     exchange_id, question = request.headers.get(EXCHANGE_HEADER, ""), last_user_text(body)
     exchange = script.find(exchange_id, question)
     served = script.account(exchange_id, exchange, json.dumps(body, ensure_ascii=False))
+    if not isinstance(body.get("messages"), list):
+        return _error(400, "not an object with a list of messages")
     answer = exchange.answer if exchange else canned(question)
     model = str(body.get("model", MODELS[dialect_name]))
     if body.get("stream") is True:
@@ -115,6 +112,15 @@ async def _complete(dialect_name: str, request: web.Request) -> web.StreamRespon
     served.bytes_sent += len(data)
     served.finished += 1
     return web.Response(body=data, content_type="application/json", headers={MODEL_HEADER: model})
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    """The JSON object that a body is, an empty one if it is none."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 async def _stream(request: web.Request, served: Served, answer: Answer, parts: Iterator[bytes]) -> web.StreamResponse:

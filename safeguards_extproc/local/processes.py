@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,14 +77,21 @@ def wait(part: Part, ready: Callable[[], bool], *, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while not ready():
         try:
-            code = part.process.wait(timeout=_POLL_S)
+            part.process.wait(timeout=_POLL_S)
         except subprocess.TimeoutExpired:
             if time.monotonic() < deadline:
                 continue
             raise PartFailed(
                 part.name, f"not ready after {timeout_s:g} s", log=tail(part.log), hint=part.hint
             ) from None
-        raise PartFailed(part.name, f"ended with exit code {code}", log=tail(part.log), hint=part.hint)
+        raise _ended(part)
+
+
+def check(parts: Iterable[Part]) -> None:
+    """PartFailed for the first of `parts` that runs no more."""
+    for part in parts:
+        if not part.alive:
+            raise _ended(part)
 
 
 def stop(part: Part, *, grace_s: float = 5.0) -> None:
@@ -126,6 +133,11 @@ def accepts(path: Path) -> bool:
     """Whether somebody takes connections at a unix socket."""
     with socket.socket(socket.AF_UNIX) as client:
         return client.connect_ex(str(path)) == 0
+
+
+def _ended(part: Part) -> PartFailed:
+    why = f"ended with exit code {part.process.returncode}"
+    return PartFailed(part.name, why, log=tail(part.log), hint=part.hint)
 
 
 def tail(log: Path, lines: int = 20) -> str:

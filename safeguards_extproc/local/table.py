@@ -24,6 +24,9 @@ STYLES = {
     "stop": "yellow",
     "block": "red",
 }
+TELLING = 0.5
+"""Scores below it explain no verdict."""
+
 _DIALECTS = {"openai_chat": "chat", "anthropic_messages": "messages"}
 
 
@@ -82,11 +85,14 @@ def why(result: Result) -> str:
 def _reason(phase: Phase) -> str:
     rules = [f"{fired.rule} ({fired.mode})" if fired.mode == "shadow" else fired.rule for fired in phase.fired]
     found = [f"{count} {entity}" for entity, count in sorted(phase.redactions.items())]
-    if not rules and not found:
+    failed = [f"{detector}: {failure}" for detector, failure in sorted(phase.failed.items())]
+    if not rules and not found and not failed:
         return phase.account.uninspectable if phase.applied == "refuse" else ""
-    scores = [(score, kind, name) for kind, known in phase.scores.items() for name, score in known.items()]
+    scores = [
+        (score, kind, name) for kind, known in phase.scores.items() for name, score in known.items() if score >= TELLING
+    ]
     highest = ["{2} {0:.2f} in {1}".format(*max(scores))] if scores and rules and not found else []
-    return ", ".join([*rules, *found, *highest])
+    return ", ".join([*rules, *failed, *found, *highest])
 
 
 def _why(result: Result) -> Text:

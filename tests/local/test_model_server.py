@@ -135,7 +135,7 @@ async def test_a_reader_that_hangs_up_is_counted_as_cancelled(server: TestServer
     assert served["bytes_sent"] < len(SLOW.text)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"messages":"Hello"}'])
 async def test_nonsense_is_a_400(server: TestServer, body: bytes) -> None:
     """A body that is no request is said to be none, in the dialect's shape."""
     async with (

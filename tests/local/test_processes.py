@@ -12,7 +12,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from safeguards_extproc.local.processes import PartFailed, accepts, ended_by_sigterm, free_port, start, stop, tail, wait
+from safeguards_extproc.local.processes import (
+    PartFailed,
+    accepts,
+    check,
+    ended_by_sigterm,
+    free_port,
+    start,
+    stop,
+    tail,
+    wait,
+)
 
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -67,6 +77,17 @@ def test_a_program_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path)
     assert caught.value.log.endswith("no such model")
     assert len(caught.value.log.splitlines()) == 20
     stop(part)
+
+
+def test_a_program_that_ends_by_itself_is_found_when_asked(tmp_path: Path) -> None:
+    """While a stack is up, a part that goes away is named."""
+    alive = start("alive", [sys.executable, "-c", FOREVER], tmp_path / "a.log")
+    gone_part = start("gone", [sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "g.log")
+    check([alive])
+    gone_part.process.wait(timeout=10)
+    with pytest.raises(PartFailed, match="gone: ended with exit code 3"):
+        check([alive, gone_part])
+    stop(alive)
 
 
 def test_a_program_that_is_never_ready_is_reported(tmp_path: Path) -> None:
