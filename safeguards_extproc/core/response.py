@@ -91,7 +91,7 @@ class ResponseLane:
         self._fields = fields
         status = fields.get(":status", "")
         self.status = int(status) if status.isdecimal() else 0
-        self.scan.facts.features["status"] = self.status
+        self.scan.facts.features.update(status=self.status, model=ctx.model, streamed=ctx.streamed)
         if ctx.route.inspect and not event.end:
             self._choose()
         if event.end:

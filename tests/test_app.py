@@ -1,0 +1,86 @@
+"""The composition root: the parts are joined as the settings say, and health follows what a decision needs."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from safeguards_extproc.adapters.health import Component
+from safeguards_extproc.app import build, new_id
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.settings import Settings
+
+NEEDS_MODEL = """
+version: 1
+name: needs
+detectors:
+  screen: {kind: classification, model: screen, labels: [attack], budget_ms: 200, on_failure: FAILURE}
+rules:
+  - {name: attack, when: scores.screen.attack > 0.9, on: request, then: block}
+"""
+
+
+def settings(tmp_path, policy=Path("policies/minimal.yaml"), **more):
+    return Settings(
+        policy=policy,
+        listen=f"unix://{tmp_path}/filter.sock",
+        health="",
+        records=tmp_path / "records.jsonl",
+        drain_delay_s=0,
+        **more,
+    )
+
+
+async def test_a_worker_serves_and_is_ready(tmp_path):
+    """Health says so on the port that Envoy uses."""
+    app = build(settings(tmp_path))
+    await app.scorer.start()
+    await app.probe()
+    await app.server.start()
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path}/filter.sock") as channel:
+        asked = health_pb2.HealthCheckRequest(service="readiness")
+        answer = await health_pb2_grpc.HealthStub(channel).Check(asked)
+    await app.server.drain()
+
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize(("failure", "state"), [("block", Component.DOWN), ("degrade", Component.DEGRADED)])
+async def test_readiness_follows_what_a_decision_needs(tmp_path, failure, state):
+    """A model that is away is fatal where nothing can be allowed without it, else a degradation."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(NEEDS_MODEL.replace("FAILURE", failure))
+    app = build(settings(tmp_path, policy, triton=("127.0.0.1:1",)))
+    await app.scorer.start()
+    await app.probe()
+
+    assert app.health.components["model screen"] is state
+    assert app.health.ready == (state is Component.DEGRADED)
+    await app.scorer.close()
+
+
+async def test_a_policy_with_a_model_needs_a_scorer(tmp_path):
+    """Said at the start, with what to write."""
+    with pytest.raises(ConfigError, match="--scorer embedded"):
+        build(settings(tmp_path, Path("policies/demo.yaml")))
+
+
+async def test_records_are_counted_and_kept(tmp_path):
+    """Each worker has a file of its own."""
+    app = build(settings(tmp_path), worker=2)
+    app.sink.keep(Record("exchange-1", route="default", outcome="allow"))
+    app.sink.close()
+
+    assert "exchange-1" in (tmp_path / "records.2.jsonl").read_text()
+    families = {family.name: family for family in app.metrics.registry.collect()}
+    assert [sample.value for sample in families["safeguards_exchanges"].samples] == [1.0]
+
+
+def test_ids_are_unique_and_in_order():
+    """So that records sort by time."""
+    ids = [new_id() for _ in range(1000)]
+
+    assert len(set(ids)) == 1000
+    assert [one[:11] for one in ids] == sorted(one[:11] for one in ids)

@@ -1,0 +1,108 @@
+"""The command line as an operator meets it: what it says, and how it ends."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from safeguards_extproc import __version__
+from safeguards_extproc.cli import app
+
+BROKEN = """
+version: 1
+name: broken
+rules:
+  - {name: a, when: "scores.pii.email >", then: block}
+  - {name: b, when: "true", thn: block}
+"""
+
+FAILING = """
+version: 1
+name: failing
+detectors: {pii: {kind: pii, entities: [email]}}
+rules:
+  - {name: mail, when: scores.pii.email > 0.5, then: block}
+examples:
+  - {name: nothing here, on: request, text: "hello", expect: block}
+"""
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def said(*arguments):
+    """Exit status and everything said by the program itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", "safeguards_extproc", *arguments], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_check_says_what_a_policy_holds():
+    """The digest is what records and headers carry."""
+    result = run("policy", "check", "policies/demo.yaml")
+
+    assert result.exit_code == 0
+    assert "models   screen" in result.output
+    assert "digest" in result.output
+
+
+def test_check_says_every_mistake_without_a_traceback(tmp_path):
+    """With file and line, and status 2."""
+    file = tmp_path / "broken.yaml"
+    file.write_text(BROKEN)
+    status, text = said("policy", "check", str(file))
+
+    assert status == 2
+    assert "broken.yaml:6: rules[1].then: is required" in text
+    assert "did you mean 'then'?" in text
+    assert "Traceback" not in text
+
+
+def test_test_runs_the_examples_one_by_one(tmp_path):
+    """A line for each, and status 1 if one fails."""
+    file = tmp_path / "failing.yaml"
+    file.write_text(FAILING)
+    result = run("policy", "test", str(file))
+
+    assert result.exit_code == 1
+    assert "FAILED  nothing here" in result.output
+    assert "1 examples, 1 failed" in result.output
+    assert run("policy", "test", "policies/demo.yaml").exit_code == 0
+
+
+def test_explain_says_why():
+    """Each rule, what it saw, what that did."""
+    result = run("policy", "explain", "policies/demo.yaml", "--score", "screen.attack=0.99")
+
+    assert result.exit_code == 0
+    assert "screen.attack=0.99" in result.output
+    assert "verdict: block" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("serve", "--policy", "policies/demo.yaml"), "--triton"),
+        (("serve", "--policy", "policies/minimal.yaml", "--scorer", "odd"), "one of triton, embedded"),
+        (("serve", "--policy", "policies/minimal.yaml", "--tls-key", "x"), "--tls-certificate"),
+        (("serve", "--policy", "policies/minimal.yaml", "--socket-mode", "9"), "--socket-mode"),
+        (("serve", "--policy", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
+        (("policy", "explain", "policies/demo.yaml", "--score", "odd"), "write name=value"),
+        (("policy", "explain", "policies/demo.yaml", "--on", "odd"), "one of request, response"),
+    ],
+)
+def test_mistakes_are_said_and_end_with_2(arguments, message):
+    """What, where, how to mend it; no traceback."""
+    status, text = said(*arguments)
+
+    assert status == 2
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_version():
+    """For support."""
+    assert run("version").output.strip() == __version__
