@@ -12,6 +12,8 @@ import html
 import re
 from collections.abc import Callable
 
+from safeguards_extproc.detectors.english import strong_words
+
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _ESCAPES = re.compile(
@@ -102,6 +104,8 @@ def hexadecimal(text: str) -> str:
 
     def decoded(run: re.Match[str]) -> str:
         digits = re.sub(r"0[xX]|\\x|[^0-9A-Fa-f]", "", run[0])
+        if "x" not in run[0].lower() and digits.isdecimal() and len(digits) < 24:
+            return run[0]  # a table of numbers; text has an o or an l (6f, 6c) before long
         return _or(as_text(bytes.fromhex(digits)), run[0])
 
     return _HEX.sub(decoded, text)
@@ -122,7 +126,10 @@ def decimal(text: str) -> str:
 
     def decoded(run: re.Match[str]) -> str:
         codes = [int(code) for code in re.findall("[0-9]+", run[0])]
-        return _or(as_text(bytes(codes)), run[0]) if max(codes) < 127 and min(codes) > 9 else run[0]
+        text = as_text(bytes(codes)) if max(codes) < 127 and min(codes) > 9 else None
+        # Small letters are 97 to 122; a table of smaller numbers is a table of numbers, unless it says something.
+        small = sum(code > 96 or code == 32 for code in codes)
+        return text if text is not None and (small * 10 >= len(codes) * 6 or strong_words(text)) else run[0]
 
     return _DECIMAL.sub(decoded, text)
 

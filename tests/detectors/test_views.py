@@ -79,7 +79,7 @@ def test_ordinary_text_has_one_view(text: str) -> None:
 
 WORDS = """
     the committee met to discuss budget and everyone agreed that proposal from planning team was sensible they will
-    write members next week with more detail about schedule or call if something changes Monday I Mr. Smith's 2024 42
+    write members next week with more detail about schedule or call if something changes Monday Mr. Smith's 2024 42
 """
 
 
