@@ -14,6 +14,7 @@ from safeguards_extproc.core.record import Phase
 from safeguards_extproc.replay.compare import Result, Summary
 from safeguards_extproc.replay.outcome import Kind
 from safeguards_extproc.replay.requests import body_of, request
+from safeguards_extproc.replay.traffic import Transport
 
 STYLES = {
     "allow": "green",
@@ -135,19 +136,28 @@ def _spread(spread: tuple[float, float]) -> str:
 
 def samples(results: Sequence[Result]) -> list[tuple[str, Result]]:
     """The shortest exchange of each kind that a person will want to try: its name and itself."""
+
+    def passed(row: Result) -> bool:
+        return row.outcome.kind is Kind.ANSWER and (row.request, row.response) == ("allow", "allow")
+
     kinds: dict[str, Callable[[Result], bool]] = {
-        "allowed": lambda row: row.outcome.kind is Kind.ANSWER and (row.request, row.response) == ("allow", "allow"),
+        "allowed": lambda row: passed(row) and not row.exchange.stream,
+        "streamed": lambda row: passed(row) and row.exchange.stream,
         "refused": lambda row: row.request == "block",
         "redacted": lambda row: "redact" in (row.request, row.response),
         "stopped in mid-stream": lambda row: row.response == "stop" and row.exchange.stream,
     }
-    plain = [row for row in results if not row.problems and not row.exchange.transport.body and row.exchange.messages]
+    plain = [row for row in results if not row.problems and row.exchange.transport == Transport()]
     found = []
     for name, wanted in kinds.items():
-        rows = [row for row in plain if wanted(row) and not row.exchange.transport.encoding]
+        rows = [row for row in plain if wanted(row)]
         if rows:
-            found.append((name, min(rows, key=lambda row: len(request(row.exchange).body))))
+            found.append((name, min(rows, key=_size)))
     return found
+
+
+def _size(result: Result) -> int:
+    return len(request(result.exchange).body) + len(result.exchange.answer.text)
 
 
 def curl(result: Result, url: str) -> str:

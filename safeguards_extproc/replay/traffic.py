@@ -150,7 +150,7 @@ def parse(where: str, rows: Iterable[tuple[int, bytes]]) -> list[Exchange]:
         try:
             exchange = decoder.decode(row)
         except msgspec.DecodeError as error:
-            raise ConfigError(str(error), where=place, hint="one exchange a line, see the README") from error
+            raise ConfigError(str(error), where=place, hint="one exchange a line; conversation files go through `convert` first") from error
         _check(exchange, place)
         if exchange.id in seen:
             raise ConfigError(f"id {exchange.id!r} stands on line {seen[exchange.id]} too", where=place)

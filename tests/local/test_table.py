@@ -110,12 +110,14 @@ def test_samples_are_the_shortest_that_went_as_expected() -> None:
     rows = [
         result("long", question="word " * 40),
         result("short"),
+        result("flow", stream=True),
         result("no", refused(), attacked()),
         result("miss", refused(), attacked(), expect=Expect(request="allow"), question=""),
         result("cut", answered(Kind.STOPPED), stream=True),
     ]
     assert [(name, row.exchange.id) for name, row in samples(rows)] == [
         ("allowed", "short"),
+        ("streamed", "flow"),
         ("refused", "no"),
         ("stopped in mid-stream", "cut"),
     ]
