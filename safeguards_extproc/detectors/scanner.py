@@ -101,10 +101,13 @@ class Scanner:
         regexps, longest = self._tails[entities] if entities in self._tails else self._beginnings(entities)
         if not regexps:
             return 0
-        # One character more than a beginning and its context, so that no cut looks like the start of the text.
-        end = text if longest is None or len(text) <= longest else text[-longest:]
-        data = end.encode("utf-8", "surrogatepass")
-        start = min(found.start() if (found := regexp.search(data)) else len(data) for regexp in regexps)
+        at = 0
+        if longest is not None and len(text) > longest:
+            # The search begins one character later, so that the cut does not look like the start of the text.
+            text = text[-longest - 1 :]
+            at = len(text[0].encode("utf-8", "surrogatepass"))
+        data = text.encode("utf-8", "surrogatepass")
+        start = min(found.start() if (found := regexp.search(data, at)) else len(data) for regexp in regexps)
         return len(data[start:].decode("utf-8", "surrogatepass"))
 
     def _hit(self, hits: list[int] | None) -> list[_Compiled]:

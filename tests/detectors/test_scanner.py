@@ -106,6 +106,13 @@ def test_a_tail_is_no_longer_than_a_match() -> None:
     assert scanner(Row("n", "[0-9]+x")).tail("1" * 500, frozenset({"n"})) == 500
 
 
+def test_where_a_long_text_is_cut_is_not_its_start() -> None:
+    """A word that reaches further back than any match is no beginning of one."""
+    detector = scanner(Row("n", "[a-z]{6}x", before="(?:^|[^a-z])"))
+    assert detector.tail("abcdef", frozenset({"n"})) == 6
+    assert detector.tail("é" + "a" * 60, frozenset({"n"})) == 0
+
+
 def test_many_sets_of_entities() -> None:
     """The cache of compiled tails is bounded and does not change answers."""
     detector = scanner(Row("n", "ab"))
