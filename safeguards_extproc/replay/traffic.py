@@ -17,6 +17,8 @@ import msgspec
 
 from safeguards_extproc.errors import ConfigError
 
+_HINT = "one exchange a line; conversation files go through `convert` first"
+
 FormatName = Literal["openai_chat", "anthropic_messages"]
 RequestVerdict = Literal["", "allow", "annotate", "redact", "steer", "reroute", "block"]
 ResponseVerdict = Literal["", "allow", "annotate", "redact", "stop", "block"]
@@ -150,7 +152,7 @@ def parse(where: str, rows: Iterable[tuple[int, bytes]]) -> list[Exchange]:
         try:
             exchange = decoder.decode(row)
         except msgspec.DecodeError as error:
-            raise ConfigError(str(error), where=place, hint="one exchange a line; conversation files go through `convert` first") from error
+            raise ConfigError(str(error), where=place, hint=_HINT) from error
         _check(exchange, place)
         if exchange.id in seen:
             raise ConfigError(f"id {exchange.id!r} stands on line {seen[exchange.id]} too", where=place)
