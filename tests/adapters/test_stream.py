@@ -7,15 +7,20 @@ from collections.abc import Sequence
 
 import grpc
 import pytest
+from grpc.aio import EOF  # type: ignore[attr-defined]
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from safeguards_extproc.adapters.shared import StreamLimits
+from safeguards_extproc.adapters import extproc
+from safeguards_extproc.adapters.shared import Shared, StreamLimits
+from safeguards_extproc.adapters.stream import Stream
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.core.effects import Cancel, Classify, Effect, SendBody, SendHeaders, Wake
 from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Opened, Scored, Woke
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import IllegalEvent
 from tests.adapters.peer import BUFFERED, DUPLEX, body, headers, trailers, world
-from tests.adapters.standins import Echo, Scores, Scripted
+from tests.adapters.standins import Echo, Memory, Scores, Scripted
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 SCREEN, GUARD = Model("screen", "screen", 200), Model("guard", "guard", 400)
@@ -408,3 +413,79 @@ async def test_an_unfinished_answer_waits_for_nothing() -> None:
         call.rpc.cancel()
         await it.until(lambda: it.terminations() == ["closed"])
         assert isinstance(exchange.events[-1], Aborted)
+
+
+class OneWriter:
+    """A ServicerContext of its own pace: `pauses` are turns of the loop before each read and each write is done."""
+
+    def __init__(self, messages: Sequence[bytes], pauses: Sequence[int]) -> None:
+        self._messages, self._pauses, self._turn = list(messages), pauses, 0
+        self._writing = False
+        self.overlaps = 0
+        self.written: list[bytes] = []
+
+    async def _pause(self) -> None:
+        self._turn += 1
+        for _ in range(self._pauses[self._turn % len(self._pauses)]):
+            await asyncio.sleep(0)
+
+    async def read(self) -> object:
+        await self._pause()
+        return self._messages.pop(0) if self._messages else EOF
+
+    async def write(self, message: bytes) -> None:
+        self.overlaps += self._writing
+        self._writing = True
+        await self._pause()
+        self.written.append(message)
+        self._writing = False
+
+    async def abort(self, code: grpc.StatusCode, text: str) -> None:
+        raise AssertionError("the conversation was complete")
+
+
+async def talk(stream_class: type[Stream], pauses: Sequence[int], chunks: int) -> tuple[int, list[bytes], list[bytes]]:
+    """Overlapping writes, what was written, and what should have been: answers come of messages and of timers."""
+    fed: list[bytes] = []
+
+    def say(number: int) -> list[Effect]:
+        fed.append(b"%d.%d" % (len(fed), number))
+        return [SendBody(REQUEST, fed[-1], False)]
+
+    def react(exchange: Scripted, event: Event) -> list[Effect]:
+        match event:
+            case Body(end=True):
+                return [*exchange.keep(), *say(0)]
+            case Body():
+                return [*say(0), Wake(f"t{len(fed)}", 0.0), *say(1)]
+            case Woke() if not exchange.finished:
+                return [*say(2), *say(3)]
+            case _:
+                return []
+
+    messages = [headers("request", mode=DUPLEX), *[body("request", b"x") for _ in range(chunks)]]
+    context = OneWriter([*messages, body("request", b"", end=True)], pauses)
+    await stream_class(Shared(lambda *_: Scripted(react), Scores(), Memory()), context).run()  # type: ignore[arg-type]
+    return context.overlaps, context.written, [extproc.encode(SendBody(REQUEST, data, False)) for data in fed]
+
+
+@given(pauses=st.lists(st.integers(0, 6), min_size=1, max_size=12), chunks=st.integers(0, 12))
+@settings(max_examples=60, deadline=None)
+def test_writes_never_overlap_and_keep_their_order(pauses: list[int], chunks: int) -> None:
+    """Whoever writes, and however slow reads and writes are: one at a time, in order, all of them."""
+    overlaps, written, expected = asyncio.run(talk(Stream, pauses, chunks))
+    assert (overlaps, written) == (0, expected)
+
+
+def test_the_check_of_the_writes_bites() -> None:
+    """A stream that does not know that somebody is writing writes beside it."""
+
+    class Careless(Stream):
+        @property
+        def _writing(self) -> bool:
+            return False
+
+        @_writing.setter
+        def _writing(self, value: bool) -> None: ...
+
+    assert asyncio.run(talk(Careless, [0, 5, 3], 8))[0] > 0
