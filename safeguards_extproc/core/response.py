@@ -317,7 +317,7 @@ class ResponseLane:
             if not self._follows:
                 if any(scan.cleared(channel) < end for channel, end in frame.needs):
                     break
-                if self._first and self._stage is not Stage.ENDED:
+                if self._first and (self._stage is not Stage.ENDED or scan.waiting):
                     break  # a frame without text waits for the first verdict, while the status can still change
             frames.popleft()
             raw = self._edited(frame)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safeguards_extproc.core.decision import Action, Limits, Release, Route, Windowing
+from safeguards_extproc.core.decision import Action, Limits, Model, Release, Route, Windowing
 from safeguards_extproc.core.events import Body, BodyMode
 from tests.playbook import RESPONSE, Conversation, response_headers
 from tests.world import DONE, SORRY, WordPolicy, event, plain_request, plain_stream
@@ -42,6 +42,20 @@ def test_stop_answers_without_an_error():
     block = asked(WordPolicy({"FORBIDDEN": Action.BLOCK})).response(b'{"text": "FORBIDDEN"}')
 
     assert (stop.refused.status, block.refused.status) == (200, 400)
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_a_frame_without_text_does_not_give_the_status_away(size):
+    """Even where a stream is whole before its first verdict, its first words can still be refused by status."""
+    talk = Conversation(WordPolicy(models=[Model("screen", "screen", 100)]), model=lambda text: {"screen.bad": 0.1})
+    talk.request(plain_request("hello"))
+    talk.model = None
+    talk.stream(event(role="assistant") + plain_stream("bad words"), size)
+    assert talk.client_saw() == b""
+
+    talk.model = lambda text: {"screen.bad": 0.9}
+    talk.answer(talk.out[0].ticket)
+    assert (talk.refused.status, talk.seen[RESPONSE].headers) == (400, None)
 
 
 def test_a_decoded_stream_loses_its_encoding():
