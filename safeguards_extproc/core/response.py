@@ -26,6 +26,9 @@ from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TIMER = "flush"
 
+PATIENCE_S = 2.0
+"""How long frames without text wait for the first verdict, while the status can still change; heartbeats then go."""
+
 
 class Reading(enum.Enum):
     """How the body is read."""
@@ -154,7 +157,8 @@ class ResponseLane:
         if self.stopped or self.done:
             return
         self.scan.flush()
-        self._first = self._first and self.scan.waiting
+        if not self.scan.waiting and self.ctx.ms() - self.phase.headers_ms >= PATIENCE_S * 1000:
+            self._first = False
         self.advance()
 
     def advance(self) -> None:

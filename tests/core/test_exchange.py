@@ -95,13 +95,17 @@ def test_a_slow_stream_is_flushed():
     assert (held, talk.client_saw()) == (b"", event(text="short"))
 
 
-def test_frames_without_text_do_not_wait_for_ever():
-    """A heartbeat leaves with the first flush, though there is nothing to scan."""
+def test_frames_without_text_wait_for_the_first_verdict_but_not_for_ever():
+    """While nothing has left the status can still change; a heartbeat leaves once patience is at an end."""
     talk = Conversation(STREAMING).request(plain_request("hello"))
     talk.feed(response_headers("text/event-stream"))
     talk.feed(Body(RESPONSE, event(ping=1), False))
     talk.fire("flush")
+    early = talk.client_saw()
+    talk.now += 2.0
+    talk.fire("flush")
 
+    assert early == b""
     assert talk.client_saw() == event(ping=1)
 
 
