@@ -21,6 +21,7 @@ from safeguards_extproc.core.lifecycle import Stage, step
 from safeguards_extproc.core.outbox import Last, outbox
 from safeguards_extproc.core.record import Phase
 from safeguards_extproc.core.redact import chosen, edits
+from safeguards_extproc.core.scan import Unread
 from safeguards_extproc.core.text import Channel, Decoder, Direction, Edit, Framer, Segment, StreamReader
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
@@ -40,11 +41,13 @@ class Reading(enum.Enum):
 
 @dataclass(slots=True)
 class _Frame:
-    """A frame that waits: it may go once each of `needs` is cleared up to that character."""
+    """A frame that waits: it may go once each of `needs` is cleared up to that character, and policy allows what
+    is `unread` of it."""
 
     raw: bytes
     needs: list[tuple[Channel, int]] = field(default_factory=list)
     parts: list[tuple[Segment, int]] = field(default_factory=list)
+    unread: Unread | None = None
 
 
 class ResponseLane:
@@ -170,7 +173,7 @@ class ResponseLane:
         if self._waiting_raw:
             raw, self._waiting_raw = b"".join(self._waiting_raw), []
             self._forward(raw, len(raw))
-        for _ in self.scan.settle():
+        for _ in self.scan.settle(enforcing=self.enforcing):
             if self._reading is Reading.STREAM and self.enforcing:
                 self._first = False
                 self._release_frames()
@@ -210,6 +213,8 @@ class ResponseLane:
     def _decode(self, data: bytes, *, end: bool) -> bytes:
         if self._decoder is None or self._reading is not Reading.STREAM:
             return data
+        if self._framer is None:
+            return b""
         try:
             plain = self._decoder.push(data)
             return plain + self._decoder.finish() if end else plain
@@ -226,23 +231,23 @@ class ResponseLane:
         self.scan.account.bytes_decoded += len(data)
         for raw in self._framer.push(data):
             self._frame(raw)
-        if self._framer.held > self.ctx.route.limits.event_bytes:
+        if self._framer is not None and self._framer.held > self.ctx.route.limits.event_bytes:
             self._break_off("too-large")
 
     def _frame(self, raw: bytes) -> None:
-        if self._reader is None:
-            raise AssertionError("frames belong to a stream")
+        if self._framer is None or self._reader is None:
+            return
         scan, frame = self.scan, _Frame(raw)
         scan.account.frames += 1
         self._frames.append(frame)
         self._kept_bytes += len(raw)
         if len(raw) > self.ctx.route.limits.event_bytes:
-            self._break_off("too-large")
+            frame.unread = self._break_off("too-large")
             return
         reading = self._reader.read(raw)
         if reading.unread:
             scan.account.frames_unread += 1
-            scan.unread("unread")
+            frame.unread = scan.unread("unread")
         for segment in reading.segments:
             start = scan.push(segment)
             frame.needs.append((segment.channel, start + len(segment.text)))
@@ -255,8 +260,8 @@ class ResponseLane:
         self.phase.ended_ms = self.ctx.ms()
         if self._reading is Reading.WHOLE:
             self._read_whole()
-        elif self._reading is Reading.STREAM and self._framer is not None:
-            rest = self._framer.finish()
+        elif self._reading is Reading.STREAM:
+            rest = self._framer.finish() if self._framer is not None else b""
             if rest:
                 self._frame(rest)
             self.scan.close_all()
@@ -304,10 +309,11 @@ class ResponseLane:
             self._waiting_raw += self._chunks
         self._chunks, self._kept_bytes = [], 0
 
-    def _break_off(self, reason: str) -> None:
+    def _break_off(self, reason: str) -> Unread:
         """The stream cannot be read any further, and what was decoded cannot be undone: it ends here."""
         self.scan.account.frames_unread += 1
-        self.scan.unread(reason, final=True)
+        self._framer = None
+        return self.scan.unread(reason, final=True)
 
     def _release_frames(self) -> None:
         """Frames leave in order, up to the watermark."""
@@ -320,6 +326,8 @@ class ResponseLane:
             frame = frames[0]
             if not self._follows:
                 if any(scan.cleared(channel) < end for channel, end in frame.needs):
+                    break
+                if frame.unread is not None and not frame.unread.allowed:
                     break
                 if self._first and (self._stage is not Stage.ENDED or scan.waiting):
                     break  # a frame without text waits for the first verdict, while the status can still change

@@ -45,14 +45,15 @@ class _Pending:
 
 
 @dataclass(slots=True)
-class _Unread:
+class Unread:
     """A place in the stream that cannot be read. It takes its turn among the windows, so that chunking changes nothing.
 
-    `final`: whatever policy says, nothing after this place can be read either.
+    `final`: whatever policy says, nothing after this place can be read either. `allowed` once policy lets it pass.
     """
 
     reason: str
     final: bool
+    allowed: bool = False
 
 
 class Scan:
@@ -77,7 +78,7 @@ class Scan:
         self.versions: dict[str, str] = {}
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
         self._windows = Windows(windowing, policy.tail)
-        self._order: deque[_Pending | _Unread] = deque()
+        self._order: deque[_Pending | Unread] = deque()
         self._out_now: dict[int, _Pending] = {}
         self._spans: dict[Channel, list[Span]] = {}
         self._scanned: dict[Channel, int] = {}
@@ -124,19 +125,20 @@ class Scan:
         if pending is not None:
             pending.results = results
 
-    def settle(self) -> Iterator[Window]:
+    def settle(self, *, enforcing: bool = True) -> Iterator[Window]:
         """Apply the next verdicts, one window at a time, and yield each window that is cleared. Ends at a terminal
-        verdict: what that window holds, and all that follows, is not cleared."""
+        verdict: what that window holds, and all that follows, is not cleared. Without `enforcing` nothing ends."""
         while self._order:
             pending = self._order[0]
-            if isinstance(pending, _Unread):
+            if isinstance(pending, Unread):
                 self._order.popleft()
                 self.uninspectable(pending.reason)
                 if pending.final and not self.terminal:
                     reason = REASONS.get(pending.reason, "policy")
                     self.verdict = Verdict(Action.BLOCK, Action.BLOCK, self.verdict.fired, reason=reason)
-                if self.terminal:
+                if self.terminal and enforcing:
                     return
+                pending.allowed = True
                 continue
             if pending.results is None:
                 return
@@ -144,7 +146,7 @@ class Scan:
             self._absorb(pending)
             if not self.terminal:
                 self.decide()
-            if self.terminal:
+            if self.terminal and enforcing:
                 return
             self._windows.clear(pending.window)
             yield pending.window
@@ -168,9 +170,11 @@ class Scan:
             self.facts.uninspectable = self.account.uninspectable = reason
         return self.verdict if self.terminal else self.decide()
 
-    def unread(self, reason: str, *, final: bool = False) -> None:
+    def unread(self, reason: str, *, final: bool = False) -> Unread:
         """Something in the stream cannot be read: policy is asked once everything before it has its verdict."""
-        self._order.append(_Unread(reason, final))
+        place = Unread(reason, final)
+        self._order.append(place)
+        return place
 
     def give_up(self) -> None:
         """No verdict is needed any more."""

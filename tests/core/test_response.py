@@ -1,5 +1,7 @@
 """The response's half: frames, wholes, and what cannot be read."""
 
+import json
+
 import pytest
 
 from safeguards_extproc.core.decision import Action, Limits, Model, Release, Route, Windowing
@@ -135,3 +137,35 @@ def test_a_bomb_ends_the_stream():
 
     assert talk.record.response.account.uninspectable == "too-large"
     assert talk.record.termination in ("stopped", "refused")
+
+
+def test_an_unreadable_frame_waits_for_policy_not_for_its_neighbour() -> None:
+    """The score that clears all text before it does not let it go: policy is asked of it first."""
+    policy = WordPolicy({}, Route("test", windowing=SMALL), models=[Model("screen", "screen", 100)])
+    talk = Conversation(policy, model=lambda text: {"screen.bad": 0.0}).request(plain_request("hello"))
+    talk.model = None
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(text="fine"), False))
+    talk.fire("flush")
+    talk.feed(Body(RESPONSE, b"data: {broken\n\n", False))
+    talk.model = lambda text: {"screen.bad": 0.0}
+    talk.answer(talk.out[0].ticket)
+
+    assert talk.client_saw() == event(text="fine") + SORRY
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_is_only_observed_is_scanned_to_its_end(stream: bool) -> None:
+    """A verdict that would have ended the answer ends neither it nor the scan: the record is whole."""
+    place = Route("test", windowing=SMALL, release=Release.OBSERVE)
+    policy = WordPolicy({}, place, models=[Model("screen", "screen", 100)])
+    talk = Conversation(policy, model=lambda text: {"screen.bad": 0.0}).request(plain_request("hello"))
+    talk.model = None
+    text = "some words that make many windows"
+    talk.stream(plain_stream(text)) if stream else talk.response(json.dumps({"text": text}).encode())
+    talk.model = lambda text: {"screen.bad": 0.9}
+    talk.answer(talk.out[-1].ticket)
+
+    assert talk.exchange.finished
+    assert (talk.record.termination, talk.record.response.decided) == ("complete", "block")
+    assert talk.record.response.account.coverage == "full"
