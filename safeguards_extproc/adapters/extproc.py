@@ -121,6 +121,8 @@ def encode(effect: Answer) -> bytes:
             common = _header_mutation(effect.set, effect.remove) if effect.set or effect.remove else b""
             if effect.data is not None:
                 common += _field(_CC_BODY_MUTATION, _field(_BM_BODY, effect.data) if effect.data else _CLEAR_BODY)
+            if effect.clear_route_cache:
+                common += _CLEAR_ROUTE_CACHE
             message = _field(_PR_BODY[response], _field(_RESPONSE_OF, common)) if common else _BODY[response]
         case SendTrailers():
             message = _TRAILERS[effect.direction is _RESPONSE]

@@ -45,6 +45,7 @@ class AnswerBody:
     set: Sequence[tuple[str, str]] = ()
     remove: Sequence[str] = ()
     metadata: Metadata | None = None
+    clear_route_cache: bool = False
 
     def __repr__(self) -> str:
         size = "unchanged" if self.data is None else f"{len(self.data)} bytes"

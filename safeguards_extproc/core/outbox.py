@@ -22,11 +22,12 @@ CHUNK = 62_000
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """What goes with the last answer; headers only where a body answer can still change them (buffered)."""
+    """What goes with the last answer; headers and route only where a body answer can change them (buffered)."""
 
     metadata: Metadata | None = None
     set: Sequence[tuple[str, str]] = ()
     remove: Sequence[str] = ()
+    clear_route_cache: bool = False
 
 
 NOTHING_MORE = Last()
@@ -216,14 +217,18 @@ class Paired:
         ready, said = self._ready, last or NOTHING_MORE
         if chunk is not None and ready.startswith(chunk) and (last is None or len(ready) == len(chunk)):
             del ready[: len(chunk)]
-            self._out.append(AnswerBody(self._direction, None, said.set, said.remove, said.metadata))
+            self._give(None, said.set, said)
             return
         data = bytes(ready)
         ready.clear()
         changed = said.set
         if last is not None and self._buffered:
             changed = [*changed, ("content-length", str(len(data)))]
-        self._out.append(AnswerBody(self._direction, data, changed, said.remove, said.metadata))
+        self._give(data, changed, said)
+
+    def _give(self, data: bytes | None, changed: Sequence[tuple[str, str]], said: Last) -> None:
+        answer = AnswerBody(self._direction, data, changed, said.remove, said.metadata, said.clear_route_cache)
+        self._out.append(answer)
 
 
 class Silent:

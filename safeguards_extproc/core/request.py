@@ -233,7 +233,8 @@ class RequestLane:
             self._outbox.body(edited, len(body))
             self.phase.first_release_ms = self.phase.last_release_ms = self.ctx.ms()
         if self._stage is Stage.ENDED:
-            self._outbox.finish(Last() if self._outbox.holds else Last(self._metadata(), self._changes(), dropped))
+            said = Last(self._metadata(), self._changes(), dropped, bool(verdict.reroute))
+            self._outbox.finish(Last() if self._outbox.holds else said)
 
     def _edit(self, body: bytes, verdict: Verdict) -> bytes:
         format_ = self.ctx.format

@@ -175,10 +175,11 @@ def test_a_headers_answer_reads_back(direction: Direction, put: list[tuple[str, 
 
 @given(direction=directions, data=st.none() | st.binary(max_size=20_000), put=st.lists(st.tuples(names, octets)))
 def test_a_paired_answer_reads_back(direction: Direction, data: bytes | None, put: list[tuple[str, str]]) -> None:
-    """Unchanged, cleared and replaced bodies are three different answers."""
-    message = read_back(AnswerBody(direction, data, put, [name for name, _ in put]))
+    """Unchanged, cleared and replaced bodies are three different answers; the route can be chosen anew with each."""
+    message = read_back(AnswerBody(direction, data, put, [name for name, _ in put], clear_route_cache=bool(put)))
     assert f"{direction.value}_body" == message.WhichOneof("response")
     body = message.request_body if direction is Direction.REQUEST else message.response_body
+    assert bool(put) == body.response.clear_route_cache
     mutation = body.response.body_mutation
     match data:
         case None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from safeguards_extproc.core.decision import Action, Gate, Model, Release, Result, Route, Windowing
-from safeguards_extproc.core.effects import Classify, Keep, Refuse, SendBody, SendHeaders
+from safeguards_extproc.core.effects import AnswerBody, Classify, Keep, Refuse, SendBody, SendHeaders
 from safeguards_extproc.core.events import Aborted, Body, BodyMode, Trailers
 from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
 from tests.world import DONE, SORRY, WordPolicy, event, plain_request, plain_stream
@@ -149,6 +149,16 @@ def test_rerouting_chooses_the_route_anew():
 
     assert talk.seen[REQUEST].headers.clear_route_cache
     assert ("x-tier", "safe") in talk.seen[REQUEST].headers.set
+
+
+def test_rerouting_waits_for_a_buffered_body():
+    """Where headers are answered before the body, the route is chosen anew with the body's answer."""
+    talk = Conversation(WordPolicy({"ODD": Action.REROUTE}), mode=BodyMode.BUFFERED).request(plain_request("ODD"))
+    [answer] = [effect for effect in talk.log if isinstance(effect, AnswerBody)]
+
+    assert answer.clear_route_cache
+    assert ("x-tier", "safe") in answer.set
+    assert not talk.seen[REQUEST].headers.clear_route_cache
 
 
 def test_client_headers_cannot_forge_ours():
