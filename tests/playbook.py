@@ -26,7 +26,7 @@ from safeguards_extproc.core.effects import (
     Wake,
 )
 from safeguards_extproc.core.events import Aborted, Body, BodyMode, Event, Headers, Opened, Scored, Trailers, Woke
-from safeguards_extproc.core.exchange import Exchange
+from safeguards_extproc.core.exchange import TURN, Exchange
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.text import Direction, Wire
 from tests.world import PLAIN_WIRE
@@ -113,6 +113,8 @@ class Conversation:
         effects = self.exchange.feed(event)
         for effect in effects:
             self._carry_out(effect)
+        while TURN in self.timers:
+            self.fire(TURN)
         if self.model is not None:
             while self.out:
                 self.answer(self.out[0].ticket)

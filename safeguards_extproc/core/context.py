@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from safeguards_extproc.core.decision import Policy, Route, Verdict
+from safeguards_extproc.core.decision import Policy, Route, Value, Verdict
 from safeguards_extproc.core.effects import Effect, Metadata, Refuse
 from safeguards_extproc.core.events import BodyMode, Opened
 from safeguards_extproc.core.record import FiredRule, Phase
@@ -44,7 +44,7 @@ class Context:
 
     def scan(self, direction: Direction) -> Scan:
         """A scan by the route that has been found, knowing what is known so far."""
-        features = {"route": self.route.name, "format": self.format.name if self.format else "opaque"}
+        features: dict[str, Value] = {"route": self.route.name, "format": self.format.name if self.format else "opaque"}
         return Scan(self.policy, direction, self.route.windowing, self.tickets, self.out, features)
 
     def refusal(self, verdict: Verdict) -> Refusal:

@@ -10,12 +10,15 @@ import itertools
 from safeguards_extproc.core import context as shared
 from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import SEVERITY, Action, Policy, Verdict
-from safeguards_extproc.core.effects import Effect, Keep, Metadata
+from safeguards_extproc.core.effects import Effect, Keep, Metadata, Wake
 from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Opened, Scored, Trailers, Woke
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.request import RequestLane
 from safeguards_extproc.core.response import ResponseLane
 from safeguards_extproc.core.text import Direction, Wire
+
+TURN = "turn"
+"""The timer of text that has not been looked at yet: it goes off at once, after what else waits."""
 
 
 class Exchange:
@@ -73,16 +76,28 @@ class Exchange:
             case Scored():
                 self._request.scan.scored(event.ticket, event.results)
                 self._response.scan.scored(event.ticket, event.results)
+                self._turn()
             case Woke():
                 if not self._over:
-                    (self._request if event.timer == "request-body" else self._response).woke(event)
+                    self._turn()
+                    if event.timer != TURN:
+                        (self._request if event.timer == "request-body" else self._response).woke(event)
             case Headers() | Body() | Trailers():
                 if self._over:
                     return []
+                self._turn()
                 self._hear(event)
         if not self._over:
             self._advance()
+            if self._request.scan.behind or self._response.scan.behind:
+                ctx.out.append(Wake(TURN, 0.0))
         return list(ctx.out)
+
+    def _turn(self) -> None:
+        """Text that waits is looked at before what comes now."""
+        if self._lanes is not None:
+            for lane in self._lanes:
+                lane.scan.turn()
 
     def _hear(self, event: Headers | Body | Trailers) -> None:
         if self._lanes is None and isinstance(event, Headers) and event.direction is Direction.REQUEST:

@@ -163,10 +163,11 @@ class RequestLane:
         features["bytes"] = len(body)
         for segment in document.segments:
             self._parts.append((segment, scan.push(segment)))
+            if scan.size > ctx.route.limits.windows:
+                self._give_up_reading("too-large")
+                return
         scan.close_all()
-        if scan.account.windows > ctx.route.limits.windows:
-            self._give_up_reading("too-large")
-        elif document.unread:
+        if document.unread:
             features["unread"] = ",".join(sorted(document.unread))
             scan.uninspectable("unread")
 

@@ -27,6 +27,9 @@ from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TIMER = "flush"
 
+OVERHEAD = 64
+"""Bytes of frames that may be held for each byte of text in `Limits.held_bytes`: a token's frame takes so many."""
+
 PATIENCE_S = 2.0
 """How long frames without text wait for the first verdict, while the status can still change; heartbeats then go."""
 
@@ -64,7 +67,7 @@ class ResponseLane:
         self.as_error = True
         self.stopped = self.done = False
         self.status = 0
-        self._kept_bytes = 0
+        self._kept_bytes = self._behind_whole = 0
         self._may_release = release_allowed
         self._outbox = outbox(ctx.opened, Direction.RESPONSE, ctx.out)
         self._stage = Stage.HEADERS
@@ -254,6 +257,11 @@ class ResponseLane:
             frame.parts.append((segment, start))
         for channel in reading.closed:
             scan.close(channel)
+        # Nothing but its own end lets a text go that is held whole, nor the frames behind it.
+        self._behind_whole = self._behind_whole + len(raw) if scan.whole else 0
+        held = self.ctx.route.limits.held_bytes
+        if scan.whole > held or self._behind_whole > OVERHEAD * held:
+            frame.unread = self._break_off("too-large")
 
     def _end(self) -> None:
         """Nothing more comes from the upstream."""
@@ -293,6 +301,9 @@ class ResponseLane:
         frame = _Frame(body)
         for segment in document.segments:
             frame.parts.append((segment, scan.push(segment)))
+            if scan.size > ctx.route.limits.windows:
+                self._give_up_reading("too-large")
+                return
         self._frames.append(frame)
         scan.close_all()
         if document.unread:

@@ -1,7 +1,8 @@
 """Scanning of one direction: text in, windows out to the models, verdicts back in the order of the windows.
 
 Verdicts are applied in window order even if scores arrive out of order, so an exchange is the same however fast its
-models were, and can be replayed exactly.
+models were, and can be replayed exactly. However much text comes at once, only so much is looked at in a turn, and only
+so much waits for models: other streams have theirs.
 """
 
 from __future__ import annotations
@@ -31,17 +32,23 @@ from safeguards_extproc.core.windows import Window, Windows
 
 NOTHING = Findings()
 
+PER_TURN = 16
+"""Windows that the detectors in process look at for one event: one takes 0.05 ms, up to 1 ms if it is all codes."""
+
+AT_ONCE = 64
+"""Windows that wait for models at a time."""
+
 REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malformed": "malformed"}
 """What a client is told (`Refusal.reason`) where a text could not be read."""
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A window on its way: `results` is None until its models have answered."""
+    """A window on its way: `results` is None until the detectors in process have looked and its models answered."""
 
     window: Window
-    findings: Findings
-    results: Sequence[Result] | None = ()
+    findings: Findings = NOTHING
+    results: Sequence[Result] | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +86,8 @@ class Scan:
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
         self._windows = Windows(windowing, policy.tail)
         self._order: deque[_Pending | Unread] = deque()
+        self._unseen: deque[_Pending] = deque()
+        self._looked = 0
         self._out_now: dict[int, _Pending] = {}
         self._spans: dict[Channel, list[Span]] = {}
         self._scanned: dict[Channel, int] = {}
@@ -93,6 +102,26 @@ class Scan:
     def terminal(self) -> bool:
         """Whether the verdict ends the exchange."""
         return self.verdict.action in TERMINAL
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to do without any event: `turn` does it."""
+        return bool(self._unseen) and len(self._out_now) < AT_ONCE
+
+    @property
+    def size(self) -> int:
+        """Windows so far, and one for each text that may have another."""
+        return self.account.windows + len(self._windows)
+
+    @property
+    def whole(self) -> int:
+        """Characters of texts that are held whole and have not ended."""
+        return self._windows.whole
+
+    def turn(self) -> None:
+        """Another event: look at the next windows."""
+        self._looked = 0
+        self._look()
 
     def push(self, segment: Segment) -> int:
         """Take a segment in; returns the offset at which it begins in its channel."""
@@ -186,6 +215,7 @@ class Scan:
                     self._checks(model.detector).skipped += 1
         self._out_now.clear()
         self._order.clear()
+        self._unseen.clear()
 
     def cleared(self, channel: Channel) -> int:
         """Characters of the channel that may go."""
@@ -218,19 +248,29 @@ class Scan:
     def _submit(self, windows: Sequence[Window]) -> None:
         for window in windows:
             self.account.windows += 1
-            if not window.text:
-                self._order.append(_Pending(window, NOTHING))
-                continue
-            kind = window.channel[0]
-            findings = self._policy.find(kind, window.text)
-            pending = _Pending(window, findings)
+            if window.text:
+                pending = _Pending(window)
+                self._unseen.append(pending)
+            else:
+                pending = _Pending(window, results=())
             self._order.append(pending)
+        if self._unseen:
+            self._look()
+
+    def _look(self) -> None:
+        """Have the next windows looked at, and models asked about them."""
+        while self._unseen and self._looked < PER_TURN and len(self._out_now) < AT_ONCE:
+            self._looked += 1
+            pending = self._unseen.popleft()
+            window, kind = pending.window, pending.window.channel[0]
+            pending.findings = self._policy.find(kind, window.text)
             due = self._due(window)
             if due:
                 ticket = next(self._tickets)
-                pending.results = None
                 self._out_now[ticket] = pending
                 self._out.append(Classify(ticket, kind, self._policy.views(window.text), due, self._direction))
+            else:
+                pending.results = ()
 
     def _checks(self, detector: str) -> Checks:
         checks = self.account.checks.get(detector)

@@ -55,13 +55,20 @@ class _Text:
 
 
 class Windows:
-    """The windows of one direction. `tail` says how much of a text's end must wait (Policy.tail)."""
+    """The windows of one direction. `tail` says how much of a text's end must wait (Policy.tail).
 
-    __slots__ = ("_channels", "_tail", "_windowing")
+    `whole` counts the characters of texts that are held whole and have not ended; `len` is the number of channels.
+    """
+
+    __slots__ = ("_channels", "_tail", "_windowing", "whole")
 
     def __init__(self, windowing: Windowing, tail: Callable[[str], int]) -> None:
         self._windowing, self._tail = windowing, tail
         self._channels: dict[Channel, _Text] = {}
+        self.whole = 0
+
+    def __len__(self) -> int:
+        return len(self._channels)
 
     def push(self, channel: Channel, text: str) -> list[Window]:
         """More text of a channel; the windows that it completes. Text after `close` opens the channel anew."""
@@ -71,7 +78,10 @@ class Windows:
         known.closed = False
         known.pieces.append(text)
         known.total += len(text)
-        if known.whole or known.total - known.cut < known.size:
+        if known.whole:
+            self.whole += len(text)
+            return []
+        if known.total - known.cut < known.size:
             return []
         return self._cut(channel, known, closing=False)
 
@@ -81,6 +91,8 @@ class Windows:
         if known is None or known.closed:
             return []
         known.closed = True
+        if known.whole:
+            self.whole -= known.total - known.cut
         return self._cut(channel, known, closing=True)
 
     def close_all(self) -> list[Window]:

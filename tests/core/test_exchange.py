@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from safeguards_extproc.core.decision import Action, Gate, Model, Release, Result, Route, Windowing
-from safeguards_extproc.core.effects import AnswerBody, Classify, Keep, Refuse, SendBody, SendHeaders
-from safeguards_extproc.core.events import Aborted, Body, BodyMode, Trailers
+from safeguards_extproc.core.effects import AnswerBody, Classify, Keep, Refuse, SendBody, SendHeaders, Wake
+from safeguards_extproc.core.events import Aborted, Body, BodyMode, Opened, Trailers, Woke
+from safeguards_extproc.core.exchange import TURN, Exchange
 from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
-from tests.world import DONE, SORRY, WordPolicy, event, plain_request, plain_stream
+from tests.world import DONE, PLAIN_WIRE, SORRY, WordPolicy, event, plain_request, plain_stream
 
 SCREEN = Model("screen", "screen", 100)
 POLICY = WordPolicy()
@@ -416,3 +417,16 @@ def test_models_are_asked_once_per_window():
     assert len([one for one in talk.log if isinstance(one, Classify)]) == 2
     assert talk.record.request.scores["user"]["screen.bad"] == 0.2
     assert talk.record.versions == {"screen": "1"}
+
+
+def test_a_long_text_leaves_turns_to_others():
+    """One event costs a bounded number of windows; the rest follows by itself, with no score to wait for."""
+    place = Route("test", windowing=Windowing(first=8, largest=8, overlap=4))
+    exchange = Exchange(WordPolicy(place=place), PLAIN_WIRE, "one", Opened(BodyMode.DUPLEX, BodyMode.DUPLEX), 1.0)
+    exchange.feed(request_headers())
+    effects, turns = exchange.feed(Body(REQUEST, plain_request("words of a " * 100), True)), 0
+    while [Wake(TURN, 0.0)] == effects:
+        effects, turns = exchange.feed(Woke(TURN)), turns + 1
+
+    assert [SendHeaders, SendBody] == [type(effect) for effect in effects]
+    assert turns > 5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safeguards_extproc.core.decision import Action, Gate, Route
+from safeguards_extproc.core.decision import Action, Gate, Limits, Route, Windowing
 from safeguards_extproc.core.events import Body, BodyMode, Headers
 from tests.playbook import REQUEST, Conversation, request_headers
 from tests.world import WordPolicy, plain_request
@@ -75,3 +75,14 @@ def test_a_large_body_that_policy_lets_pass_goes_on_whole():
     assert talk.upstream_saw() == plain_request("FORBIDDEN")
     talk.abort()
     assert talk.record.request.account.coverage == "none"
+
+
+def test_more_windows_than_the_limit_are_too_large():
+    """They are not even looked at: policy says what that means."""
+    place = Route("test", limits=Limits(windows=20), windowing=Windowing(first=4, largest=4, overlap=2))
+    fine = Conversation(WordPolicy(place=place)).request(plain_request("word " * 15)).abort()
+    talk = Conversation(WordPolicy(place=place)).request(plain_request("word " * 30))
+
+    assert ("", 20) == (fine.record.request.account.uninspectable, fine.record.request.account.windows)
+    assert talk.refused is not None
+    assert (413, "too-large") == (talk.refused.status, talk.record.request.account.uninspectable)

@@ -139,7 +139,7 @@ def test_a_bomb_ends_the_stream():
     assert talk.record.termination in ("stopped", "refused")
 
 
-def test_an_unreadable_frame_waits_for_policy_not_for_its_neighbour() -> None:
+def test_an_unreadable_frame_waits_for_policy_not_for_its_neighbour():
     """The score that clears all text before it does not let it go: policy is asked of it first."""
     policy = WordPolicy({}, Route("test", windowing=SMALL), models=[Model("screen", "screen", 100)])
     talk = Conversation(policy, model=lambda text: {"screen.bad": 0.0}).request(plain_request("hello"))
@@ -155,7 +155,7 @@ def test_an_unreadable_frame_waits_for_policy_not_for_its_neighbour() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_what_is_only_observed_is_scanned_to_its_end(stream: bool) -> None:
+def test_what_is_only_observed_is_scanned_to_its_end(stream):
     """A verdict that would have ended the answer ends neither it nor the scan: the record is whole."""
     place = Route("test", windowing=SMALL, release=Release.OBSERVE)
     policy = WordPolicy({}, place, models=[Model("screen", "screen", 100)])
@@ -169,3 +169,27 @@ def test_what_is_only_observed_is_scanned_to_its_end(stream: bool) -> None:
     assert talk.exchange.finished
     assert (talk.record.termination, talk.record.response.decided) == ("complete", "block")
     assert talk.record.response.account.coverage == "full"
+
+
+@pytest.mark.parametrize("size", [0, 7])
+@pytest.mark.parametrize("more", [event(call="x" * 20), event(text="y" * 900)])
+def test_a_call_that_does_not_end_is_not_held_for_ever(size, more):
+    """It waits for its end, and all behind it with it: past the limit the stream ends, whatever policy says."""
+    place = Route("test", limits=Limits(held_bytes=100), windowing=SMALL)
+    talk = asked(WordPolicy(place=place, on_uninspectable=Action.ALLOW))
+    talk.stream(event(text="fine words here. ") + event(call="rm") + more * 1000 + DONE, size)
+
+    assert b"rm" not in talk.client_saw()
+    assert "too-large" == talk.record.response.account.uninspectable
+    assert talk.record.termination in ("stopped", "refused")
+    assert talk.record.response.account.bytes_in <= 64 * 100 + 2000 or not size
+    assert 0 == talk.exchange.held
+
+
+def test_a_whole_answer_of_too_many_windows_is_too_large():
+    """As it is for a request."""
+    place = Route("test", limits=Limits(windows=20), windowing=Windowing(first=4, largest=4, overlap=2))
+    talk = asked(WordPolicy(place=place)).response(json.dumps({"text": "word " * 30}).encode())
+
+    assert "too-large" == talk.record.response.account.uninspectable
+    assert b"word" not in talk.client_saw()

@@ -6,7 +6,7 @@ import pytest
 
 from safeguards_extproc.core.decision import Action, Model, Result, Windowing
 from safeguards_extproc.core.effects import Cancel, Classify
-from safeguards_extproc.core.scan import Scan
+from safeguards_extproc.core.scan import AT_ONCE, PER_TURN, Scan
 from safeguards_extproc.core.text import Direction, Kind, Segment
 from tests.world import WordPolicy
 
@@ -121,3 +121,25 @@ def test_flushed_text_is_not_counted_twice():
     list(it.settle())
 
     assert (it.account.channels["content"].chars, it.account.channels["content"].scanned) == (8, 8)
+
+
+def test_a_long_text_is_looked_at_a_turn_at_a_time():
+    """However long it is, one event costs only so much, and only so much waits for models at a time."""
+    out = []
+    it = scan(WordPolicy({}, models=[SCREEN]), out)
+    it.push(said("abcdef" * 200))
+    it.close_all()
+    assert (PER_TURN, 201) == (len(out), it.account.windows)  # the last one says that nothing follows
+
+    turns = 1
+    while it.behind:
+        it.turn()
+        turns += 1
+    assert (AT_ONCE, AT_ONCE // PER_TURN) == (len(out), turns)
+
+    for _ in range(200):
+        it.scored(out[0].ticket, [Result("screen", {"screen.bad": 0.0})])
+        del out[0]
+        list(it.settle())
+        it.turn()
+    assert (False, "full") == (it.waiting, it.coverage())

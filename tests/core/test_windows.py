@@ -118,3 +118,21 @@ def test_a_window_shows_no_text():
     window = run("secret words", [])[0][0]
 
     assert "secret" not in repr(window)
+
+
+def test_texts_that_are_held_whole_are_counted_until_they_end():
+    """What only its own end can let go is known at any time."""
+    windows = Windows(SMALL, no_tail)
+    windows.push(CONTENT, "never counted")
+    windows.push(CALL, "1234")
+    windows.push(CALL, "567")
+    assert (7, 2) == (windows.whole, len(windows))
+
+    windows.close(CALL)
+    assert 0 == windows.whole
+
+    windows.push(CALL, "89")
+    assert 2 == windows.whole
+
+    windows.close_all()
+    assert 0 == windows.whole
