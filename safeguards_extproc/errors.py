@@ -68,6 +68,7 @@ MALFORMED = {
     "number": "NaN, Infinity or a number no double can hold",
     "trailing-data": "something follows the JSON value",
     "depth": "nested too deeply",
+    "values": "more values than can be read in time",
     "shape": "not what the API describes",
     "content-encoding": "compressed data that does not decode as its header says",
     "framing": "not a well-formed event stream",

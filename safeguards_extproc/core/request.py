@@ -26,6 +26,9 @@ TIMER = "request-body"
 MODEL_CHARS = 128
 """The most of a model's name that is kept: a client chooses it."""
 
+UNREADABLE = {"content-encoding": "encoding", "values": "too-large"}
+"""What policy is told of a body that is malformed in one of these ways."""
+
 
 class RequestLane:
     """`settled` once the verdict is final; `refused` holds the verdict that the client is told, if it is a no."""
@@ -151,7 +154,7 @@ class RequestLane:
             scan.account.bytes_decoded = len(body)
             self._document = document = ctx.format.read_request(body)
         except MalformedBody as error:
-            self._give_up_reading("encoding" if error.reason == "content-encoding" else "malformed")
+            self._give_up_reading(UNREADABLE.get(error.reason, "malformed"))
             return
         except LimitExceeded:
             self._give_up_reading("too-large")

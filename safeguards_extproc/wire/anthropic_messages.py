@@ -11,7 +11,7 @@ from safeguards_extproc.wire import anthropic_read, refusals, sse
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.anthropic_stream import MessageStream, details, event, fill, last_events, message
 from safeguards_extproc.wire.leaves import Leaves
-from safeguards_extproc.wire.strict_json import loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
 
 ID_HEADER = "request-id"
 
@@ -33,7 +33,7 @@ class AnthropicMessages:
     name = "anthropic_messages"
 
     def read_request(self, body: bytes) -> Document:
-        document, raw = anthropic_read.request(_object(body))
+        document, raw = anthropic_read.request(_object(body, MAX_VALUES))
         fill(body, raw, document.segments)
         return document
 
@@ -84,8 +84,8 @@ class AnthropicMessages:
         return refusals.success(refusal, body, id_header=ID_HEADER, streamed=streamed)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    value = loads(body)
+def _object(body: bytes, max_values: int = 0) -> dict[str, Any]:
+    value = loads(body, max_values=max_values)
     if not isinstance(value, dict):
         raise MalformedBody("shape")
     return value

@@ -11,7 +11,7 @@ from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import openai_read, refusals, sse
 from safeguards_extproc.wire.leaves import Leaves
 from safeguards_extproc.wire.openai_stream import DONE, ChatStream, chunk, edit_choices, head
-from safeguards_extproc.wire.strict_json import loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
 
 ID_HEADER = "x-request-id"
 
@@ -34,7 +34,7 @@ class OpenAIChat:
     name = "openai_chat"
 
     def read_request(self, body: bytes) -> Document:
-        return openai_read.request(_object(body))
+        return openai_read.request(_object(body, MAX_VALUES))
 
     def read_response(self, body: bytes, status: int) -> Document:
         if status < 400:
@@ -84,8 +84,8 @@ class OpenAIChat:
         return refusals.success(refusal, body, id_header=ID_HEADER, streamed=streamed)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    value = loads(body)
+def _object(body: bytes, max_values: int = 0) -> dict[str, Any]:
+    value = loads(body, max_values=max_values)
     if not isinstance(value, dict):
         raise MalformedBody("shape")
     return value

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc.core.text import Path
 from safeguards_extproc.errors import MALFORMED, MalformedBody
-from safeguards_extproc.wire.strict_json import KEY, MAX_DEPTH, loads, spans
+from safeguards_extproc.wire.strict_json import KEY, MAX_DEPTH, MAX_VALUES, loads, spans
 
 AMBIGUOUS = {
     "encoding": [
@@ -54,7 +54,7 @@ def test_ambiguous_json_is_refused_with_its_reason(reason: str, body: bytes) -> 
 
 def test_every_reason_that_json_can_have_is_shown() -> None:
     """The table of bad bodies leaves out no reason but those of other modules."""
-    assert set(MALFORMED) - {"shape", "content-encoding", "framing"} == set(AMBIGUOUS)
+    assert set(MALFORMED) - {"shape", "content-encoding", "framing", "values"} == set(AMBIGUOUS)
 
 
 def test_errors_say_where_in_bytes_not_characters() -> None:
@@ -114,3 +114,21 @@ def test_spans_find_every_value_and_every_name(value: object, indent: int | None
 def test_a_path_that_leads_nowhere_is_absent() -> None:
     """Asking for what is not there is no error here; who asked decides."""
     assert spans(b'{"a":1}', [("a",), ("b",), ("a", "b"), ("a", 0), ("b", KEY)]) == {("a",): (5, 6)}
+
+
+@pytest.mark.parametrize("item", [b"0", b"[]", b"{}", b'""', b'"\\\\"', b'{"a":1}', b'["\\"",1]'])
+def test_a_body_of_countless_values_is_refused_unread(item: bytes) -> None:
+    """They would take seconds, in which no other stream moves; few values are read, however long they are."""
+    with pytest.raises(MalformedBody) as caught:
+        loads(b"[" + item + (b"," + item) * MAX_VALUES + b"]", max_values=MAX_VALUES)
+    assert "values" == caught.value.reason
+
+    few = b"[" + item + (b"," + item) * (MAX_VALUES // 8) + b"]"
+    assert json.loads(few) == loads(few, max_values=MAX_VALUES)
+
+
+@pytest.mark.parametrize("text", ["a, b: [c] {d}", 'say \\"x\\", ', "\\\\, ", '\\\\\\", ['])
+def test_what_a_text_says_is_no_value(text: str) -> None:
+    """Commas, brackets and quotes in a text are its own."""
+    body = b'["' + text.encode() * (2 * MAX_VALUES) + b'"]'
+    assert json.loads(body) == loads(body, max_values=MAX_VALUES)
