@@ -14,7 +14,7 @@ from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Ref
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import anthropic_read, sse
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire.leaves import Leaves
+from safeguards_extproc.wire.leaves import Leaves, aside
 from safeguards_extproc.wire.strict_json import loads, spans
 
 _TEXT: Channel = (Kind.CONTENT, "0")
@@ -128,7 +128,8 @@ class MessageStream:
                 reader.block(delta, ("delta",), "0", index, Kind.CONTENT)
                 known.add("delta")
             case {"type": "content_block_stop"}:
-                closed = [channel for channel in self._channels if channel[1] == f"0.{index}"]
+                names = (f"0.{index}", f"0.{index}.aside")
+                closed = [channel for channel in self._channels if channel[1] in names]
             case {"type": "message_delta", "delta": dict(delta)}:
                 leaves.rest(anthropic_read.FIELDS, delta, ("delta",), frozenset(), _DELTA_IDENTIFIERS)
                 known.add("delta")
@@ -141,6 +142,7 @@ class MessageStream:
                 known |= body.keys()
         leaves.rest(anthropic_read.FIELDS, body, (), frozenset(known), frozenset())
         fill(data, reader.raw, leaves.segments)
+        aside(leaves.segments, self._channels.__contains__)
         for segment in leaves.segments:
             self._channels[segment.channel] = None
         for channel in closed:

@@ -7,9 +7,10 @@ one. A separator follows a text that stands alone (a stop word, a name), so that
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 
-from safeguards_extproc.core.text import Channel, Path, Segment
+from safeguards_extproc.core.text import Channel, Kind, Path, Segment
 from safeguards_extproc.wire.edits import DECODED, decoded
 from safeguards_extproc.wire.strict_json import KEY
 
@@ -108,6 +109,15 @@ class Leaves:
                 self.tree(channel, {key: value}, path, identifiers)
             elif key not in known and not identifier(key):
                 self.alone(channel, key, (*path, key, KEY))
+
+
+def aside(segments: Sequence[Segment], begun: Callable[[Channel], bool]) -> None:
+    """Move what stands alone amid a call's arguments, as the name that some servers repeat with every delta, to a
+    channel of its own: it would part what a client joins. `begun`: whether a channel had text before this frame."""
+    for segment, following in pairwise(segments):
+        channel = segment.channel
+        if channel[0] is Kind.TOOL_CALL and not following.path and following.channel == channel and begun(channel):
+            segment.channel = following.channel = (channel[0], channel[1] + ".aside")
 
 
 def _closed(value: object) -> bool:

@@ -13,7 +13,7 @@ from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Ref
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import openai_read, sse
-from safeguards_extproc.wire.leaves import Leaves
+from safeguards_extproc.wire.leaves import Leaves, aside
 from safeguards_extproc.wire.strict_json import loads
 
 DONE = b"[DONE]"
@@ -103,6 +103,7 @@ class ChatStream:
     def _whole(self, body: dict[str, Any]) -> Reading:
         leaves = Leaves()
         openai_read.choices(leaves, body)
+        aside(leaves.segments, lambda channel: channel in self._open.get(channel[1].partition(".")[0], ()))
         closed: list[Channel] = []
         for segment in leaves.segments:
             channel = segment.channel

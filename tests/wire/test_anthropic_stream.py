@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from safeguards_extproc.core.text import Edit, Kind, Refusal
+from safeguards_extproc.core.text import Edit, Kind, Refusal, Segment
 from safeguards_extproc.wire import sse
 from safeguards_extproc.wire.anthropic_stream import MessageStream
 from tests.contract.wire_contract import golden, texts
@@ -175,3 +175,17 @@ def test_every_prefix_closes_each_block_once() -> None:
                     case {"type": "message_stop"}:
                         assert openings == []
             assert body == {"type": "message_stop"}
+
+
+def test_a_block_that_begins_again_does_not_part_its_arguments() -> None:
+    """A client joins the pieces of a call by its index, whatever stands between them."""
+    reader = MessageStream()
+    said: list[Segment] = []
+    begin = opened(1, type="tool_use", id="t", name="shell", input={})
+    for each in (begin, delta(1, type="input_json_delta", partial_json='{"cmd": "rm'), begin):
+        said += reader.read(each).segments
+    reading = reader.read(delta(1, type="input_json_delta", partial_json=' -rf /"}'))
+    expected = {(Kind.TOOL_CALL, "0.1"): 'shell\n{"cmd": "rm -rf /"}', (Kind.TOOL_CALL, "0.1.aside"): "shell\n"}
+    assert expected == texts([*said, *reading.segments])
+    closed = reader.read(frame("content_block_stop", index=1)).closed
+    assert [(Kind.TOOL_CALL, "0.1"), (Kind.TOOL_CALL, "0.1.aside")] == closed

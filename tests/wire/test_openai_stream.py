@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from safeguards_extproc.core.text import Edit, Kind, Refusal
+from safeguards_extproc.core.text import Edit, Kind, Refusal, Segment
 from safeguards_extproc.wire import sse
 from safeguards_extproc.wire.openai_stream import ChatStream, edit_choices
 from tests.contract.wire_contract import texts
@@ -51,6 +51,17 @@ def test_a_finished_choice_closes_its_channels_and_no_others() -> None:
     last = reader.read(b"data: [DONE]\n\n")
     assert last.finished
     assert sorted(last.closed) == [(Kind.CONTENT, "0"), (Kind.CONTENT, "1"), (Kind.CONTENT, "10")]
+
+
+def test_a_name_that_is_repeated_does_not_part_the_arguments() -> None:
+    """Some servers send it with every delta; a client joins the arguments without it."""
+    reader = ChatStream()
+    said: list[Segment] = []
+    for piece in ('{"cmd": "rm', " -rf", ' /"}'):
+        said += reader.read(frame(call(0, "shell", piece))).segments
+    said += reader.read(frame({}, 0, "tool_calls")).segments
+    expected = {(Kind.TOOL_CALL, "0.0"): 'shell\n{"cmd": "rm -rf /"}', (Kind.TOOL_CALL, "0.0.aside"): "shell\nshell\n"}
+    assert expected == texts(said)
 
 
 def test_calls_close_with_their_choice() -> None:
