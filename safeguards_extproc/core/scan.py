@@ -91,6 +91,7 @@ class Scan:
         self._out_now: dict[int, _Pending] = {}
         self._spans: dict[Channel, list[Span]] = {}
         self._scanned: dict[Channel, int] = {}
+        self._marked: dict[Channel, int] = {}  # up to where what was marked is final
         self._models = [m for m in policy.models if (m.request if direction is Direction.REQUEST else m.response)]
 
     @property
@@ -299,6 +300,7 @@ class Scan:
                 self.versions[result.detector] = result.version
         if findings.spans or channel in self._spans:
             self._mark(window, findings.spans)
+        self._marked[channel] = max(self._marked.get(channel, 0), window.end - window.tail)
         if clean:
             fresh = window.end - max(window.start, self._scanned.get(channel, 0))
             if fresh > 0:
@@ -306,10 +308,10 @@ class Scan:
                 self._scanned[channel] = window.end
 
     def _mark(self, window: Window, spans: Sequence[Span]) -> None:
-        # This window saw again what the last one could not see whole: its word counts for all that is still held.
-        channel, offset, cleared = window.channel, window.start - window.lead, self._windows.cleared(window.channel)
-        known = [span for span in self._spans.get(channel, ()) if span.end <= cleared]
+        # This window saw again what the last one could not see whole: its word counts for that and all that follows.
+        channel, offset, marked = window.channel, window.start - window.lead, self._marked.get(window.channel, 0)
+        known = [span for span in self._spans.get(channel, ()) if span.end <= marked]
         known += [
-            Span(span.start + offset, span.end + offset, span.entity) for span in spans if span.end + offset > cleared
+            Span(span.start + offset, span.end + offset, span.entity) for span in spans if span.end + offset > marked
         ]
         self._spans[channel] = known

@@ -430,3 +430,16 @@ def test_a_long_text_leaves_turns_to_others():
 
     assert [SendHeaders, SendBody] == [type(effect) for effect in effects]
     assert turns > 5
+
+
+@pytest.mark.parametrize("where", range(0, 200, 20))
+def test_every_window_of_a_text_is_redacted_not_its_last_alone(where):
+    """What is held until all of it is judged, a request or a tool call, keeps the marks of every window."""
+    policy = WordPolicy({"SECRET": Action.REDACT}, Route("test", windowing=SMALL))
+    text = ("words and " * 40)[:where] + "SECRET" + ("words and " * 40)[where:]
+    talk = Conversation(policy).request(plain_request(text))
+    talk.stream(event(call=text) + event(end=True) + DONE)
+
+    clean = text.replace("SECRET", "[REDACTED:SECRET]")
+    assert talk.upstream_saw() == plain_request(clean)
+    assert event(call=clean) in talk.client_saw()
