@@ -112,6 +112,7 @@ def start(document: Mapping[str, Any], addresses: Addresses, folder: Path, *, wo
     config.write_text(json.dumps(render(document, addresses), indent=1))
     argv = [binary(), "-c", str(config), "--admin-address-path", str(admin_file), "-l", "warning"]
     argv += ["--disable-hot-restart", "--concurrency", str(workers)]
+    argv += ["--file-flush-interval-msec", "200"]  # who looks into the access log looks now: the default is 10 s
     part = processes.start("envoy", argv, folder / "envoy.log", hint="its configuration is envoy.json beside the log")
     try:
         processes.wait(part, admin_file.exists, timeout_s=20)

@@ -84,8 +84,11 @@ class Filter:
 def serve(
     policy: Path, socket: Path, *, triton_at: str = "", drain_delay_s: float = 0.0, drain_limit_s: float = 2.0
 ) -> Filter:
-    """Start `python -m safeguards_extproc serve` on a socket; returns once it takes connections."""
-    folder = socket.parent
+    """Start `python -m safeguards_extproc serve` on a socket; returns once it takes connections.
+
+    Its log and its records lie beside its policy.
+    """
+    folder = policy.parent
     health, metrics = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
     records = folder / f"{socket.stem}.jsonl"
     argv = [sys.executable, "-m", "safeguards_extproc", "serve", "--policy", str(policy)]
