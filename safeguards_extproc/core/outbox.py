@@ -159,7 +159,7 @@ class Paired:
 
     def took_body(self, data: bytes, end: bool, *, exact: bool = True) -> None:
         if self._cut or self.ended:
-            self._out.append(AnswerBody(self._direction, b"" if self._cut else None))
+            self._out.append(AnswerBody(self._direction, b""))  # nobody has read it
             return
         self._taken += len(data)
         self._owed.append((self._taken, data if exact else None))

@@ -198,17 +198,18 @@ class Reader:
         """Where a document or an image comes from: text is read, everything else is `what`, unread."""
         media_type, data = source.get("media_type"), source.get("data")
         textual = isinstance(media_type, str) and media_type.strip().lower().startswith("text/")
-        known = {"data"}
-        if source.get("type") == "text" and isinstance(data, str):
-            self.leaves.text(channel, data, (*path, "data"))
-        elif textual and isinstance(data, str):
-            self.leaves.file(channel, data, (*path, "data"), what)
-        elif "content" in source:
+        known = set()
+        if isinstance(data, str):
+            known.add("data")
+            if source.get("type") == "text":
+                self.leaves.text(channel, data, (*path, "data"))
+            elif textual:
+                self.leaves.file(channel, data, (*path, "data"), what)
+            else:
+                self.leaves.unread.add(what)
+        if "content" in source:
             known.add("content")
-            content = source["content"]
-            self._outside({"content": content}, path, channel)
-        else:
+            self._outside({"content": source["content"]}, path, channel)
+        elif not known:
             self.leaves.unread.add(what)
-        if not isinstance(data, str):
-            known.discard("data")
         self.leaves.rest(FIELDS, source, path, frozenset(known), _IDENTIFIERS)

@@ -135,3 +135,15 @@ def test_a_planted_double_answer_is_seen():
 
     with pytest.raises(AssertionError):
         assert len(out) == 1
+
+
+def test_what_comes_after_the_end_is_taken_away():
+    """Paired modes owe it an answer, and nobody has read it: it does not go on."""
+    out = []
+    box = Paired(REQUEST, out, buffered=True)
+    box.took_body(b"whole", True)
+    box.body(b"whole", 5)
+    box.finish()
+    box.took_body(b"more", True)
+
+    assert [effect.data for effect in out] == [None, b""]
