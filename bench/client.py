@@ -13,6 +13,7 @@ import json
 import re
 import sys
 import time
+from typing import cast
 
 import uvloop
 
@@ -33,11 +34,9 @@ class Reading(asyncio.Protocol):
         self.complete = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
         self.asked = time.monotonic()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {self.host}\r\ncontent-type: application/json\r\n"
-        transport.write(f"{head}content-length: {len(BODY)}\r\n\r\n".encode() + BODY)
+        cast(asyncio.Transport, transport).write(f"{head}content-length: {len(BODY)}\r\n\r\n".encode() + BODY)
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
@@ -66,7 +65,7 @@ async def main(place: str, streams: int, hold: float) -> None:
     if hold:
         await asyncio.sleep(hold)
     else:
-        await asyncio.wait_for(asyncio.gather(*(reader.ended for reader in readers)), 120)
+        await asyncio.wait_for(asyncio.gather(*(reader.ended for reader in readers)), 60)
     result = {
         "complete": sum(reader.complete for reader in readers),
         "events": sum(len(reader.travelled) for reader in readers),

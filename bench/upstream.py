@@ -11,15 +11,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from typing import cast
 
 import uvloop
 
-WORDS = (
+TEXT = (
     "The river runs past the old mill and into the valley where people have kept bees for as long as anyone there "
-    "can remember. In spring the children walk up to the meadow with baskets and come home with flowers and stories. "
-).split(" ")
+    "can remember. In spring the children walk up to the meadow with baskets and come home with flowers and stories."
+)
+WORDS = TEXT.split()
 
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 TAIL = b"data: [DONE]\n\n"
 
 
@@ -45,8 +47,7 @@ class Answering(asyncio.Protocol):
         self.streaming: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.WriteTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         if data.endswith((b"}", b"0\r\n\r\n")):
