@@ -51,17 +51,17 @@ class Context:
         """The words for a verdict that says no."""
         return Refusal(verdict.reason, verdict.message or self.policy.message, verdict.category, self.id)
 
-    def answer(self, verdict: Verdict, *, as_error: bool) -> Answer:
+    def answer(self, verdict: Verdict, *, as_error: bool, streamed: bool) -> Answer:
         """A whole answer that says no: the provider's error, or a successful answer that refuses."""
         if self.format is None:
             raise AssertionError("headers come first")
         if as_error or verdict.reason != "policy":
             return self.format.refuse(self.refusal(verdict))
-        return self.format.answer(self.refusal(verdict), model=self.model, streamed=self.streamed)
+        return self.format.answer(self.refusal(verdict), model=self.model, streamed=streamed)
 
     def refuse(self, verdict: Verdict, outcome: str, metadata: Metadata, *, as_error: bool) -> int:
         """Answer the client ourselves; returns the status."""
-        answer = self.answer(verdict, as_error=as_error)
+        answer = self.answer(verdict, as_error=as_error, streamed=self.streamed)
         headers = [*answer.headers, (OURS + "id", self.id), (OURS + "outcome", outcome)]
         self.out.append(Refuse(answer.status, headers, answer.body, f"safeguards_{outcome}", metadata))
         return answer.status

@@ -441,7 +441,7 @@ class ResponseLane:
         """The last bytes of a response that is under way."""
         if self._reading is Reading.STREAM and self._reader is not None:
             return self._reader.ending(self.ctx.refusal(verdict))
-        return self.ctx.answer(verdict, as_error=False).body
+        return self.ctx.answer(verdict, as_error=False, streamed=False).body
 
     def _drop(self) -> None:
         self._frames.clear()
