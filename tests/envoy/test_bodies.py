@@ -21,7 +21,7 @@ from tests.envoy.rig import UPSTREAM, Rig
 from tests.envoy.scenes import DIALECTS
 from tests.envoy.sdk import client
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("rig")]
+pytestmark = pytest.mark.real
 both = pytest.mark.parametrize("dialect", DIALECTS)
 
 CODINGS: dict[str, tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = {

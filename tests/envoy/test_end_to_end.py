@@ -16,7 +16,7 @@ from tests.envoy.rig import Rig
 from tests.envoy.scenes import CHUNKS, DIALECTS, WHOLE, Scene
 from tests.envoy.sdk import REFUSED, Client, client
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("rig"), pytest.mark.parametrize("dialect", DIALECTS)]
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("dialect", DIALECTS)]
 chunked = pytest.mark.parametrize("chunk", CHUNKS, ids=lambda size: "whole" if size == WHOLE else f"{size} B")
 
 

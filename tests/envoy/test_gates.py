@@ -18,7 +18,7 @@ from tests.envoy.rig import UPSTREAM, Rig, post
 from tests.envoy.scenes import DIALECTS, Scene
 from tests.envoy.sdk import REFUSED, Said, client
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("rig"), pytest.mark.parametrize("dialect", DIALECTS)]
+pytestmark = [pytest.mark.real, pytest.mark.parametrize("dialect", DIALECTS)]
 
 LISTENERS = ["ingress", "buffered"]
 listeners = pytest.mark.parametrize("listener", LISTENERS)

@@ -22,7 +22,7 @@ from tests.envoy.relay import Relay
 from tests.envoy.rig import LIVES, Filter, Rig, end, post, serve
 from tests.envoy.sdk import Client, client
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("rig")]
+pytestmark = pytest.mark.real
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 READINESS = ("", "readiness", "envoy.service.ext_proc.v3.ExternalProcessor")

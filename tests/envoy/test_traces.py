@@ -14,7 +14,7 @@ from tests.envoy.rig import UPSTREAM, Rig, post
 from tests.envoy.scenes import DIALECTS
 from tests.envoy.sdk import REFUSED, client
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("rig")]
+pytestmark = pytest.mark.real
 
 LISTENERS = ["ingress", "buffered"]
 FORGED = {
