@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -15,6 +15,7 @@ from safeguards_extproc import __version__
 from safeguards_extproc.core.decision import Facts
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
+from safeguards_extproc.settings import OnRecordFailure, ScorerKind, Settings
 
 app = typer.Typer(
     name="safeguards-extproc",
@@ -91,7 +92,6 @@ def serve(
 ) -> None:
     """Serve Envoy's external processing."""
     from safeguards_extproc import app as root
-    from safeguards_extproc.settings import Settings
     from safeguards_extproc.telemetry import configure_logging
 
     settings = Settings(
@@ -100,12 +100,12 @@ def serve(
         health=health,
         metrics=metrics,
         workers=workers,
-        scorer=_one_of("--scorer", scorer, ("triton", "embedded")),
+        scorer=cast(ScorerKind, _one_of("--scorer", scorer, ("triton", "embedded"))),
         triton=tuple(triton or ()),
         models=models,
         hedge_ms=hedge_ms,
         records=records,
-        on_record_failure=_one_of("--on-record-failure", on_record_failure, ("go-on", "refuse")),
+        on_record_failure=cast(OnRecordFailure, _one_of("--on-record-failure", on_record_failure, ("go-on", "refuse"))),
         producer=producer,
         tls_certificate=tls_certificate,
         tls_key=tls_key,

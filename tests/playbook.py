@@ -138,7 +138,7 @@ class Conversation:
         self, body: bytes, size: int = 0, *, path: str = "/v1/chat/completions", **headers: str
     ) -> Conversation:
         """Send a whole request, in chunks of `size` bytes."""
-        self.feed(request_headers(path, **headers))
+        self.feed(request_headers(path, **headers))  # type: ignore[arg-type]
         return self.send(REQUEST, chunks(body, size))
 
     def response(
@@ -146,13 +146,13 @@ class Conversation:
     ) -> Conversation:
         """Answer it, in chunks of `size` bytes, unless it was refused."""
         if not self.refused:
-            self.feed(response_headers(content_type, status=status, **headers))
+            self.feed(response_headers(content_type, status=status, **headers))  # type: ignore[arg-type]
             self.send(RESPONSE, chunks(body, size))
         return self
 
     def stream(self, body: bytes, size: int = 0, **headers: str) -> Conversation:
         """Answer it with an event stream."""
-        return self.response(body, size, content_type="text/event-stream", **headers)
+        return self.response(body, size, content_type="text/event-stream", **headers)  # type: ignore[arg-type]
 
     def send(self, direction: Direction, pieces: Iterable[bytes], *, end: bool = True) -> Conversation:
         """Send chunks; Envoy sends nothing more of a direction that was refused or cut."""

@@ -194,10 +194,21 @@ class Route:
 class Policy(Protocol):
     """A compiled snapshot, immutable. An exchange keeps the one it began with."""
 
-    digest: str
-    models: Sequence[Model]
-    local: Sequence[str]  # names of the detectors that `find` runs
-    message: str
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def models(self) -> Sequence[Model]: ...
+
+    @property
+    def local(self) -> Sequence[str]:
+        """Names of the detectors that `find` runs."""
+        ...
+
+    @property
+    def message(self) -> str:
+        """What a refused client reads where no rule says otherwise."""
+        ...
 
     def route(self, method: str, host: str, path: str) -> Route:
         """The first route that matches; the last one matches everything."""

@@ -194,7 +194,8 @@ class Wire(Protocol):
 class Format(Protocol):
     """One provider API. Stateless; `MalformedBody` is the only error that reading may raise."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def read_request(self, body: bytes) -> Document: ...
 

@@ -30,9 +30,10 @@ from safeguards_extproc.core.decision import (
     Verdict,
     Windowing,
 )
-from safeguards_extproc.core.events import Aborted, Body, BodyMode
+from safeguards_extproc.core.events import Aborted, Body, BodyMode, Event
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.text import Kind
+from safeguards_extproc.core.windows import Window
 from tests.playbook import REQUEST, RESPONSE, Conversation, chunks, request_headers, response_headers
 from tests.world import DONE, WordPolicy, event, plain_request
 
@@ -178,7 +179,7 @@ def test_law_2_catches_clearing_at_once() -> None:
     """Planted fault: a window is cleared when it is cut."""
     submit = scan_module.Scan._submit
 
-    def eager(scan: scan_module.Scan, windows: list[scan_module.Window]) -> None:
+    def eager(scan: scan_module.Scan, windows: list[Window]) -> None:
         submit(scan, windows)
         for window in windows:
             scan._windows.clear(window)
@@ -227,9 +228,13 @@ def law_3_parity() -> None:
     @quick
     @given(answers, sizes, st.sampled_from([1, 5, 0]))
     def law(answer: str, size: int, events: int) -> None:
-        model = {"model": lambda text: {"screen.bad": float("xxxx" in text and "ODD" in text)}}
-        stream = Conversation(SCREENED, **model).request(plain_request("hello")).stream(streamed(answer, events), size)
-        whole = Conversation(SCREENED, **model).request(plain_request("hello"))
+        def model(text: str) -> dict[str, float]:
+            return {"screen.bad": float("xxxx" in text and "ODD" in text)}
+
+        stream = (
+            Conversation(SCREENED, model=model).request(plain_request("hello")).stream(streamed(answer, events), size)
+        )
+        whole = Conversation(SCREENED, model=model).request(plain_request("hello"))
         whole.response(json.dumps({"text": answer}).encode(), size)
         first, second = stream.record.response, whole.record.response
         assert (first.decided, first.action, first.scores) == (second.decided, second.action, second.scores)
@@ -269,7 +274,10 @@ def law_4_one_record() -> None:
     def law(ask: str, answer: str, mode: BodyMode, gate: Gate, release: Release, end: int) -> None:
         route = Route("test", gate=gate, release=release, windowing=WINDOWS)
         talk = Conversation(WordPolicy(WORDS, route), mode=mode)
-        script = [request_headers(), *(Body(REQUEST, piece, False) for piece in chunks(plain_request(ask), 9)[:2])]
+        script: list[Event] = [
+            request_headers(),
+            *(Body(REQUEST, piece, False) for piece in chunks(plain_request(ask), 9)[:2]),
+        ]
         script = [*script, Body(REQUEST, b"".join(chunks(plain_request(ask), 9)[2:]), True)]
         script += [response_headers("text/event-stream"), Body(RESPONSE, streamed(answer, 3), True)]
         if mode is BodyMode.BUFFERED:
