@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.records.encode import to_json
-from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure, producer_id
+from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure, producer_id, write
 from safeguards_extproc.records.read import Reader, gaps
 from tests.records.samples import record
 
@@ -204,6 +204,17 @@ def test_a_disk_without_room_is_called_so(told: Told) -> None:
     with sink(told, Path("/dev/full")) as made:
         made.keep(record(0))
     assert told.failures[0] == "disk-full"
+
+
+def test_a_write_is_the_kernels_or_says_why_not(path: Path) -> None:
+    """Bytes that hold a NUL are written whole, and a file that is not open is the error that the kernel names."""
+    path.parent.mkdir()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+    assert write(fd, b"a\x00b\n") == 4
+    os.close(fd)
+    assert path.read_bytes() == b"a\x00b\n"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        write(fd, b"a")
 
 
 def test_what_waits_is_bounded_and_the_oldest_gives_way(told: Told, path: Path) -> None:
