@@ -97,7 +97,8 @@ class Reading:
     """What one frame of a stream says.
 
     `closed` names channels that get no more text. `finished` is True for the dialect's last event.
-    `unread` is "" or why the frame cannot be read (a slug of errors.MALFORMED).
+    `unread` is "" or why the frame cannot be read (a slug of errors.MALFORMED), or the names of what it holds that no
+    format can read, as in `Document.unread`, joined by commas.
     """
 
     segments: Sequence[Segment] = ()

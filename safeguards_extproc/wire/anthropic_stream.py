@@ -106,6 +106,7 @@ class MessageStream:
             and body.keys() <= _EVENT_KEYS
             and type(text := delta["text"]) is str
             and body.get("type") == "content_block_delta"
+            and type(body.get("index")) is int
             and delta["type"] == "text_delta"
         ):
             self._channels[_TEXT] = None
@@ -115,7 +116,7 @@ class MessageStream:
     def _read(self, body: dict[str, Any], data: bytes) -> Reading:
         reader, closed = anthropic_read.Reader(), []
         leaves, index, finished = reader.leaves, _index(body), False
-        known = {"type", "index", "usage"}
+        known = {"usage"}
         match body:
             case {"type": "message_start", "message": dict(start)}:
                 self._head = _head(start)
@@ -140,14 +141,14 @@ class MessageStream:
             case {"type": "error"}:
                 anthropic_read.error(leaves, body, ())
                 known |= body.keys()
-        leaves.rest(anthropic_read.FIELDS, body, (), frozenset(known), frozenset())
+        leaves.rest(anthropic_read.FIELDS, body, (), frozenset(known), _EVENT_IDENTIFIERS)
         fill(data, reader.raw, leaves.segments)
         aside(leaves.segments, self._channels.__contains__)
         for segment in leaves.segments:
             self._channels[segment.channel] = None
         for channel in closed:
             self._channels.pop(channel, None)
-        return Reading(leaves.segments, closed, finished)
+        return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)))
 
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         return sse.with_data(frame, editing.apply(sse.fields(frame)[1], edits))
@@ -183,6 +184,7 @@ class MessageStream:
         return b"".join([*events, last_events(refusal, self._tokens)])
 
 
+_EVENT_IDENTIFIERS = frozenset(("type",))
 _DELTA_IDENTIFIERS = frozenset(("stop_reason", "type", "category", "id", "expires_at"))
 
 

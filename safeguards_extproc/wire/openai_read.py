@@ -277,7 +277,7 @@ def _choice(leaves: Leaves, choice: dict[str, Any], path: Path, name: str) -> No
     leaves.rest((Kind.OTHER, name), choice, path, _CHOICE_KNOWN, _IDENTIFIERS)
 
 
-_CHOICE_KNOWN = CHOICE_FIELDS | {"message"}
+_CHOICE_KNOWN = (CHOICE_FIELDS | {"message"}) - {"index", "finish_reason"}
 
 
 def _logprobs(leaves: Leaves, value: object, path: Path, name: str, said: dict[str, Any]) -> None:

@@ -114,7 +114,7 @@ class ChatStream:
                 name = openai_read.choice_name(choice, position)
                 closed += self._open.pop(name, {})
                 self._channels = {index: channel for index, channel in self._channels.items() if channel[1] != name}
-        return Reading(leaves.segments, closed)
+        return Reading(leaves.segments, closed, unread=",".join(sorted(leaves.unread)))
 
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         return sse.with_data(frame, edit_choices(sse.fields(frame)[1], edits))

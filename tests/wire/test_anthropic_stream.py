@@ -189,3 +189,17 @@ def test_a_block_that_begins_again_does_not_part_its_arguments() -> None:
     assert expected == texts([*said, *reading.segments])
     closed = reader.read(frame("content_block_stop", index=1)).closed
     assert [(Kind.TOOL_CALL, "0.1"), (Kind.TOOL_CALL, "0.1.aside")] == closed
+
+
+def test_media_is_named_as_in_a_whole_answer() -> None:
+    """Law 3: policy is asked of it either way."""
+    block = {"type": "code_execution_tool_result", "content": {"content": [{"type": "image", "file_id": "file_1"}]}}
+    assert "file" == MessageStream().read(opened(0, **block)).unread
+
+
+@pytest.mark.parametrize("members", [{"type": "in other words"}, {"index": "in other words"}])
+def test_nothing_hides_in_an_event_beside_its_delta(members: dict[str, str]) -> None:
+    """A type that is no identifier, an index that is no number: texts like any other."""
+    body = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "x"}, **members}
+    said = texts(MessageStream().read(b"data: " + json.dumps(body).encode() + b"\n\n").segments)
+    assert "in other words\n" in "".join(said.values())

@@ -104,6 +104,20 @@ def test_what_cannot_be_read_says_why(data: bytes, reason: str) -> None:
     assert ChatStream().read(b"data: " + data + b"\n\n").unread == reason
 
 
+def test_media_is_named_as_in_a_whole_answer() -> None:
+    """Law 3: policy is asked of it either way."""
+    reading = ChatStream().read(frame({"audio": {"data": "UklGRg==", "transcript": "Hello."}}))
+    assert ("audio", {(Kind.CONTENT, "0.audio"): "Hello."}) == (reading.unread, texts(reading.segments))
+
+
+def test_a_reason_to_finish_is_a_word_of_the_table_or_a_text() -> None:
+    """Nothing hides where only an identifier is expected."""
+    assert {} == texts(ChatStream().read(frame({}, finish="tool_calls")).segments)
+    assert {(Kind.OTHER, "0"): "in other words\n"} == texts(
+        ChatStream().read(frame({}, finish="in other words")).segments
+    )
+
+
 def test_an_error_in_the_stream_is_the_providers() -> None:
     """Its message is text like any other."""
     reading = ChatStream().read(b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n')
