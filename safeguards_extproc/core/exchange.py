@@ -33,20 +33,22 @@ class Exchange:
 
     @property
     def _request(self) -> RequestLane:
-        return (self._lanes or self._open({}))[0]
+        return (self._lanes or self._open(None))[0]
 
     @property
     def _response(self) -> ResponseLane:
-        return (self._lanes or self._open({}))[1]
+        return (self._lanes or self._open(None))[1]
 
-    def _open(self, fields: dict[str, str]) -> tuple[RequestLane, ResponseLane]:
+    def _open(self, event: Event | None) -> tuple[RequestLane, ResponseLane]:
         """Find the route and the format by the request's headers: both directions go by them."""
         ctx = self._ctx
+        fields = event.fields if isinstance(event, Headers) and event.direction is Direction.REQUEST else {}
         method, target = fields.get(":method", ""), fields.get(":path", "")
         ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
         ctx.format = ctx.wire.resolve(ctx.route.format, method, target)
         self._method, self._trace = method, fields.get("traceparent", "")[3:35]
-        self._lanes = (RequestLane(ctx), ResponseLane(ctx, self._may_release))
+        request = RequestLane(ctx)
+        self._lanes = (request, ResponseLane(ctx, request.lets_answer))
         return self._lanes
 
     @property
@@ -67,55 +69,46 @@ class Exchange:
     def feed(self, event: Event) -> list[Effect]:
         """What to do about `event`. Raises IllegalEvent, and nothing else."""
         ctx = self._ctx
-        ctx.out.clear()
+        out = ctx.out
+        out.clear()
         ctx.now = event.at or ctx.now
+        request, response = self._lanes or self._open(event)
         match event:
-            case Aborted():
-                self._abort(event.cause)
-                return list(ctx.out)
-            case Scored():
-                self._request.scan.scored(event.ticket, event.results)
-                self._response.scan.scored(event.ticket, event.results)
-                self._turn()
-            case Woke():
-                if not self._over:
-                    self._turn()
-                    if event.timer != TURN:
-                        (self._request if event.timer == "request-body" else self._response).woke(event)
             case Headers() | Body() | Trailers():
                 if self._over:
                     return []
-                self._turn()
-                self._hear(event)
+                request.scan.turn()
+                response.scan.turn()
+                self._hear(event, response if event.direction is Direction.RESPONSE else request)
+            case Scored():
+                request.scan.scored(event.ticket, event.results)
+                response.scan.scored(event.ticket, event.results)
+                request.scan.turn()
+                response.scan.turn()
+            case Woke():
+                if not self._over:
+                    request.scan.turn()
+                    response.scan.turn()
+                    if event.timer != TURN:
+                        (request if event.timer == "request-body" else response).woke(event)
+            case Aborted():
+                self._abort(event.cause)
+                return list(out)
         if not self._over:
-            self._advance()
-            if self._request.scan.behind or self._response.scan.behind:
-                ctx.out.append(Wake(TURN, 0.0))
-        return list(ctx.out)
+            self._advance(request, response)
+            if request.scan.behind or response.scan.behind:
+                out.append(Wake(TURN, 0.0))
+        return list(out)
 
-    def _turn(self) -> None:
-        """Text that waits is looked at before what comes now."""
-        if self._lanes is not None:
-            for lane in self._lanes:
-                lane.scan.turn()
-
-    def _hear(self, event: Headers | Body | Trailers) -> None:
-        if self._lanes is None and isinstance(event, Headers) and event.direction is Direction.REQUEST:
-            self._open(event.fields)
-        lane: RequestLane | ResponseLane = self._response if event.direction is Direction.RESPONSE else self._request
-        if isinstance(event, Headers):
-            lane.headers(event)
-        elif isinstance(event, Body):
+    def _hear(self, event: Headers | Body | Trailers, lane: RequestLane | ResponseLane) -> None:
+        if isinstance(event, Body):
             lane.body(event)
+        elif isinstance(event, Headers):
+            lane.headers(event)
         else:
             lane.trailers(event)
 
-    def _may_release(self) -> bool:
-        """Nothing of a response leaves before the request has its verdict, unless the request is only observed."""
-        return self._request.settled or not self._request.enforcing
-
-    def _advance(self) -> None:
-        request, response = self._lanes or self._open({})
+    def _advance(self, request: RequestLane, response: ResponseLane) -> None:
         request.advance()
         if request.refused:
             self._refuse(request.refused, request.phase.applied, as_error=self._ctx.route.refuse_as == "error")

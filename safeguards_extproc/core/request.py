@@ -55,6 +55,10 @@ class RequestLane:
         """Whether a verdict has consequences."""
         return not self.ctx.opened.silent and self.ctx.route.gate is not Gate.OBSERVE
 
+    def lets_answer(self) -> bool:
+        """Nothing of a response leaves before the request has its verdict, unless the request is only observed."""
+        return self.settled or not self.enforcing
+
     def headers(self, event: Headers) -> None:
         ctx, fields = self.ctx, event.fields
         self._stage = step(self._stage, event)

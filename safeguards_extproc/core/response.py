@@ -60,6 +60,7 @@ class ResponseLane:
     """
 
     def __init__(self, ctx: Context, release_allowed: Callable[[], bool]) -> None:
+        """The exchange calls `advance` after every event."""
         self.ctx = ctx
         self.phase = Phase()
         self.scan = ctx.scan(Direction.RESPONSE)
@@ -145,7 +146,6 @@ class ResponseLane:
             self._take(data, end=end)
         if end:
             self._end()
-        self.advance()
 
     def trailers(self, event: Trailers) -> None:
         late = self._stage is Stage.ENDED
@@ -155,7 +155,6 @@ class ResponseLane:
             if self._reading is Reading.STREAM and self._decoder is not None and self.enforcing:
                 self._stream(self._decode(b"", end=True))
             self._end()
-            self.advance()
 
     def woke(self, event: Woke) -> None:
         """Text has waited long enough: have it scanned as it stands. Frames without text go."""
@@ -165,7 +164,6 @@ class ResponseLane:
         self.scan.flush()
         if not self.scan.waiting and self.ctx.ms() - self.phase.headers_ms >= PATIENCE_S * 1000:
             self._first = False
-        self.advance()
 
     def advance(self) -> None:
         """Apply the verdicts that have come in and release what they clear."""

@@ -122,7 +122,8 @@ class Scan:
     def turn(self) -> None:
         """Another event: look at the next windows."""
         self._looked = 0
-        self._look()
+        if self._unseen:
+            self._look()
 
     def push(self, segment: Segment) -> int:
         """Take a segment in; returns the offset at which it begins in its channel."""
