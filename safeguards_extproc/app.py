@@ -222,11 +222,12 @@ def serve(settings: Settings) -> int:
     if worker is not None:
         workers.end_with_parent()
     # Long streams make many objects that live long; the oldest generation need not be walked for each.
-    gc.set_threshold(10_000, 50, 50)
+    gc.set_threshold(50_000, 50, 50)
     return uvloop.run(_serve(settings, worker))
 
 
 async def _serve(settings: Settings, worker: int | None) -> int:
     app = build(settings, worker)
+    gc.collect()
     gc.freeze()
     return 0 if await app.run() else 1

@@ -9,6 +9,7 @@ Header values are octets (RFC 9110 5.5): they become str and bytes again as ISO 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,7 +17,6 @@ from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import Proces
 from envoy.service.ext_proc.v3.external_processor_pb2 import (  # type: ignore[import-untyped]
     HttpHeaders,
     ProcessingRequest,
-    ProcessingResponse,
 )
 from google.protobuf.message import DecodeError
 
@@ -184,9 +184,18 @@ def _refusal(effect: Refuse) -> bytes:
 
 def _metadata(metadata: Metadata) -> bytes:
     """The dynamic_metadata field alone: fields of one message may be written one after the other."""
-    message = ProcessingResponse()
-    message.dynamic_metadata.get_or_create_struct(NAMESPACE).update(metadata)
-    return bytes(message.SerializeToString())
+    entries = []
+    for name, value in metadata.items():
+        match value:
+            case str():
+                said = _field(_V_STRING, value.encode("utf-8", "replace"))
+            case bool():
+                said = _V_TRUE if value else _V_FALSE
+            case _:
+                said = _V_NUMBER + _double(value)
+        entries.append(_field(_ST_FIELDS, _field(_ENTRY_KEY, name.encode()) + _field(_ENTRY_VALUE, said)))
+    ours = _ENTRY_OURS + _field(_ENTRY_VALUE, _field(_V_STRUCT, b"".join(entries)))
+    return _field(_PR_METADATA, _field(_ST_FIELDS, ours))
 
 
 _SMALL = [bytes([number]) for number in range(0x80)]
@@ -207,6 +216,11 @@ _HVO_HEADER, _OVERWRITE_OR_ADD = b"\x0a", b"\x18\x02"
 _HV_KEY, _HV_RAW_VALUE = b"\x0a", b"\x1a"
 # ImmediateResponse, HttpStatus
 _IR_STATUS, _IR_HEADERS, _IR_BODY, _IR_DETAILS, _HS_CODE = b"\x0a", b"\x12", b"\x1a", b"\x2a", b"\x08"
+# google.protobuf.Struct: a map's entry is a key and a Value
+_PR_METADATA, _ST_FIELDS, _ENTRY_KEY, _ENTRY_VALUE = b"\x42", b"\x0a", b"\x0a", b"\x12"
+_ENTRY_OURS = _field(_ENTRY_KEY, NAMESPACE.encode())
+_V_NUMBER, _V_STRING, _V_TRUE, _V_FALSE, _V_STRUCT = b"\x11", b"\x1a", b"\x20\x01", b"\x20\x00", b"\x2a"
+_double = struct.Struct("<d").pack
 
 # Answers that change nothing are the same every time.
 _HEADERS, _BODY = ([_field(tag, _field(_RESPONSE_OF, b"")) for tag in pair] for pair in (_PR_HEADERS, _PR_BODY))

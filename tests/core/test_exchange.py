@@ -1,5 +1,7 @@
 """Conversations of one exchange: what Envoy says, what it is told, and the one record that remains."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -70,6 +72,18 @@ def test_a_stream_is_stopped_with_its_dialects_last_events():
     assert b"perfectly" in talk.client_saw()
     assert talk.seen[RESPONSE].ended == 1
     assert (talk.record.outcome, talk.record.termination) == ("stop", "stopped")
+
+
+def test_an_exchange_leaves_nothing_to_the_collector():
+    """What it held is free as soon as its stream lets go of it: bodies do not wait for a collection."""
+    talk = Conversation(POLICY).request(plain_request("hello")).stream(plain_stream("hi"))
+    known = weakref.ref(talk.exchange)
+    gc.disable()
+    try:
+        del talk
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_a_tool_call_waits_for_its_end():
