@@ -31,8 +31,8 @@ class Case:
 
     dialect: str
     request: bytes
-    response: bytes
-    streamed: bool
+    response: bytes = b""
+    streamed: bool = False
     encoding: str = ""
     spoilt: list[str] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ def case(random: Random) -> Case:
     request, whole, stream = random.choice(golden(dialect))
     streamed = random.random() < 0.7
     asked, planter = Planter(random, bad=random.random() < 0.1), Planter(random, bad=random.random() < 0.5)
-    made = Case(dialect, asked.body(request), b"", streamed)
+    made = Case(dialect, asked.body(request), streamed=streamed)
     if streamed:
         frames = planter.stream(stream)
         if random.random() < 0.4:
