@@ -116,7 +116,7 @@ def _direct(listener: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def running(processor: Processor, folder: Path, *, mode: str = "duplex", stream: Sequence[str] = ()) -> Iterator[Rig]:
-    """A rig with `processor`. `stream` are bench.upstream's EVENTS, RATE and HOLD; without them answers come at once."""
+    """A rig with `processor`. `stream`: bench.upstream's EVENTS, RATE and HOLD; without them answers come at once."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as ends:
 

@@ -98,12 +98,14 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # made by p
         changed, said = asyncio.Event(), None
         self._changed.add(changed)
         try:
-            while not self._closed:
+            while True:
                 changed.clear()
                 status = self._status(request.service)
                 if status != said:
                     await context.write(health_pb2.HealthCheckResponse(status=status))
                     said = status
+                if self._closed:  # only now: the last state is said even to a reader that had no turn since
+                    return
                 await changed.wait()
         finally:
             self._changed.discard(changed)
