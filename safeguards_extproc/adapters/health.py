@@ -98,13 +98,13 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # made by p
         changed, said = asyncio.Event(), None
         self._changed.add(changed)
         try:
-            while True:
+            while not (self._closed and said is None):
                 changed.clear()
                 status = self._status(request.service)
                 if status != said:
                     await context.write(health_pb2.HealthCheckResponse(status=status))
                     said = status
-                if self._closed:  # only now: the last state is said even to a reader that had no turn since
+                if self._closed:  # only now: who watches hears the last state, though it had no turn since
                     return
                 await changed.wait()
         finally:
