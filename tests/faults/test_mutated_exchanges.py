@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
-from safeguards_extproc.core import response as response_module
+from safeguards_extproc.core import intake as intake_module
 from safeguards_extproc.core import scan as scan_module
 from safeguards_extproc.core.decision import ALLOWED, Facts, Span, Verdict
 from safeguards_extproc.core.exchange import Exchange
@@ -78,14 +78,14 @@ def forgetful() -> contextlib.AbstractContextManager[object]:
 
 def impatient() -> contextlib.AbstractContextManager[object]:
     """Frames that could not be read go with their neighbours."""
-    frame = response_module.ResponseLane._frame
+    frame = intake_module.Intake._frame
 
-    def framed(lane: response_module.ResponseLane, raw: bytes) -> None:
-        frame(lane, raw)
-        for each in lane._frames:
+    def framed(intake: intake_module.Intake, raw: bytes) -> None:
+        frame(intake, raw)
+        for each in intake.frames:
             each.unread = None
 
-    return patch.object(response_module.ResponseLane, "_frame", framed)
+    return patch.object(intake_module.Intake, "_frame", framed)
 
 
 def deaf() -> contextlib.AbstractContextManager[object]:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.core import exchange as exchange_module
+from safeguards_extproc.core import intake as intake_module
 from safeguards_extproc.core import response as response_module
 from safeguards_extproc.core import scan as scan_module
 from safeguards_extproc.core.decision import (
@@ -118,13 +119,13 @@ def test_law_1_chunking_never_matters() -> None:
 
 def test_law_1_catches_windows_cut_by_chunks() -> None:
     """Planted fault: what came in one chunk is scanned as one."""
-    stream = response_module.ResponseLane._stream
+    stream = intake_module.Intake.stream
 
-    def flushing(lane: response_module.ResponseLane, data: bytes) -> None:
-        stream(lane, data)
-        lane.scan.flush()
+    def flushing(intake: intake_module.Intake, data: bytes) -> None:
+        stream(intake, data)
+        intake._scan.flush()
 
-    must_bite(law_1_chunking, patch.object(response_module.ResponseLane, "_stream", flushing))
+    must_bite(law_1_chunking, patch.object(intake_module.Intake, "stream", flushing))
 
 
 # 2. Nothing unscanned leaves.
@@ -249,13 +250,13 @@ def test_law_3_streamed_or_not() -> None:
 
 def test_law_3_catches_a_stream_that_is_not_classified() -> None:
     """Planted fault: the streaming path asks no model."""
-    read = response_module.ResponseLane._frame
+    read = intake_module.Intake._frame
 
-    def cheap(lane: response_module.ResponseLane, raw: bytes) -> None:
-        lane.scan._models = []
-        read(lane, raw)
+    def cheap(intake: intake_module.Intake, raw: bytes) -> None:
+        intake._scan._models = []
+        read(intake, raw)
 
-    must_bite(law_3_parity, patch.object(response_module.ResponseLane, "_frame", cheap))
+    must_bite(law_3_parity, patch.object(intake_module.Intake, "_frame", cheap))
 
 
 # 4. One terminal outcome.
@@ -438,7 +439,7 @@ def test_law_10_unchanged_bytes() -> None:
 def test_law_10_catches_reserialised_frames() -> None:
     """Planted fault: frames are written anew instead of passed on."""
 
-    def tidy(lane: response_module.ResponseLane, frame: response_module._Frame) -> bytes:
+    def tidy(lane: response_module.ResponseLane, frame: intake_module.Frame) -> bytes:
         return frame.raw.strip() + b"\n\n\n"
 
     must_bite(law_10_bytes, patch.object(response_module.ResponseLane, "_edited", tidy))

@@ -1,0 +1,227 @@
+"""A response as it comes in: frame by frame, held whole, or not read at all. What is read is pushed to the scan.
+
+Nothing is released here. What cannot be read is policy's to judge, in its turn among the windows.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from dataclasses import dataclass, field
+
+from safeguards_extproc.core.context import Context
+from safeguards_extproc.core.decision import Release
+from safeguards_extproc.core.events import BodyMode
+from safeguards_extproc.core.scan import Scan, Unread
+from safeguards_extproc.core.text import Channel, Decoder, Direction, Framer, Segment, StreamReader
+from safeguards_extproc.errors import LimitExceeded, MalformedBody
+
+OVERHEAD = 64
+"""Bytes of frames that may be held for each byte of text in `Limits.held_bytes`: a token's frame takes so many."""
+
+
+class Reading(enum.Enum):
+    """How the body is read."""
+
+    NOT = "not at all"
+    WHOLE = "whole"
+    STREAM = "frame by frame"
+
+
+@dataclass(slots=True)
+class Frame:
+    """A frame that waits: it may go once each of `needs` is cleared up to that character, and policy allows what
+    is `unread` of it."""
+
+    raw: bytes
+    needs: list[tuple[Channel, int]] = field(default_factory=list)
+    parts: list[tuple[Segment, int]] = field(default_factory=list)
+    unread: Unread | None = None
+
+
+class Intake:
+    """`frames` wait for their text; `chunks` are those of a whole body, one once it has ended; `raw` is not inspected,
+    and waits for the request's verdict alone. `fields` are the response's headers."""
+
+    def __init__(self, ctx: Context, scan: Scan) -> None:
+        self.enforcing = not ctx.opened.silent and ctx.route.release is not Release.OBSERVE
+        self.reading = Reading.NOT
+        self.fields: dict[str, str] = {}
+        self.status = 0
+        self.frames: deque[Frame] = deque()
+        self.chunks: list[bytes] = []
+        self.raw: list[bytes] = []
+        self.decoder: Decoder | None = None
+        self.reader: StreamReader | None = None
+        self.kept_bytes = 0
+        self._ctx, self._scan = ctx, scan
+        self._framer: Framer | None = None
+        self._behind_whole = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes held back."""
+        return self.kept_bytes + (self._framer.held if self._framer is not None else 0)
+
+    @property
+    def follows(self) -> bool:
+        """Whether frames leave at once, and are judged after."""
+        return self.reading is Reading.STREAM and self._ctx.route.release is Release.FOLLOW
+
+    @property
+    def decodes(self) -> bool:
+        """Whether what goes on is never the bytes that came: frames can be released only as they were read."""
+        return self.decoder is not None and self.reading is Reading.STREAM and self.enforcing
+
+    def headers(self, fields: dict[str, str], *, end: bool) -> None:
+        """How to read this body, if there is one; where it cannot be read, policy says whether it goes on."""
+        ctx, self.fields = self._ctx, fields
+        status = fields.get(":status", "")
+        self.status = int(status) if status.isdecimal() else 0
+        self._scan.facts.features.update(status=self.status, model=ctx.model, streamed=ctx.streamed)
+        if end or not ctx.route.inspect:
+            return
+        if ctx.format is None or ctx.format.name == "opaque":
+            self._give_up_reading("opaque")
+        elif ctx.mode(Direction.RESPONSE) in (BodyMode.NONE, BodyMode.PARTIAL):
+            self._give_up_reading("not-sent")
+        elif not fields.get("content-type", "").lower().startswith("text/event-stream"):
+            self.reading = Reading.WHOLE
+        else:
+            self.reading = Reading.STREAM
+            self._framer, self.reader = ctx.format.framer(), ctx.format.stream()
+            encoding = fields.get("content-encoding", "identity")
+            if encoding != "identity":
+                try:
+                    self.decoder = ctx.wire.decoder(encoding, 1 << 62)
+                except MalformedBody:
+                    self._give_up_reading("encoding")
+
+    def take(self, data: bytes, *, end: bool) -> None:
+        """Bytes as they came."""
+        if self.reading is Reading.NOT or not self.enforcing:
+            self.raw.append(data)
+        if self.reading is Reading.WHOLE:
+            self.chunks.append(data)
+            self.kept_bytes += len(data)
+            if self._scan.account.bytes_in > self._ctx.route.limits.response_bytes:
+                self._give_up_reading("too-large")
+        elif self.reading is Reading.STREAM:
+            self.stream(data if self.decoder is None else self.decode(data, end=end))
+
+    def decode(self, data: bytes, *, end: bool) -> bytes:
+        """Decompress a stream's bytes."""
+        if self.decoder is None or self.reading is not Reading.STREAM:
+            return data
+        if self._framer is None:
+            return b""
+        try:
+            plain = self.decoder.push(data)
+            return plain + self.decoder.finish() if end else plain
+        except MalformedBody:
+            self._break_off("encoding")
+        except LimitExceeded:
+            self._break_off("too-large")
+        return b""
+
+    def stream(self, data: bytes) -> None:
+        """Cut into frames, read each, and have the text scanned."""
+        if self._framer is None or self.reader is None:
+            return
+        self._scan.account.bytes_decoded += len(data)
+        for raw in self._framer.push(data):
+            self._frame(raw)
+        if self._framer is not None and self._framer.held > self._ctx.route.limits.event_bytes:
+            self._break_off("too-large")
+
+    def end(self) -> None:
+        """Nothing more comes from the upstream."""
+        if self.reading is Reading.WHOLE:
+            self._read_whole()
+        elif self.reading is Reading.STREAM:
+            rest = self._framer.finish() if self._framer is not None else b""
+            if rest:
+                self._frame(rest)
+            self._scan.close_all()
+
+    def drop(self) -> None:
+        """Nothing of it is needed any more."""
+        self.frames.clear()
+        self.raw, self.chunks, self._framer, self.kept_bytes = [], [], None, 0
+
+    def _frame(self, raw: bytes) -> None:
+        if self._framer is None or self.reader is None:
+            return
+        scan, frame, limits = self._scan, Frame(raw), self._ctx.route.limits
+        scan.account.frames += 1
+        self.frames.append(frame)
+        self.kept_bytes += len(raw)
+        if len(raw) > limits.event_bytes:
+            frame.unread = self._break_off("too-large")
+            return
+        reading = self.reader.read(raw)
+        if reading.unread:
+            scan.account.frames_unread += 1
+            frame.unread = scan.unread("unread")
+        for segment in reading.segments:
+            start = scan.push(segment)
+            frame.needs.append((segment.channel, start + len(segment.text)))
+            frame.parts.append((segment, start))
+        for channel in reading.closed:
+            scan.close(channel)
+        # Nothing but its own end lets a text go that is held whole, nor the frames behind it.
+        self._behind_whole = self._behind_whole + len(raw) if scan.whole else 0
+        if scan.whole > limits.held_bytes or self._behind_whole > OVERHEAD * limits.held_bytes:
+            frame.unread = self._break_off("too-large")
+
+    def _read_whole(self) -> None:
+        ctx, scan = self._ctx, self._scan
+        body = b"".join(self.chunks)
+        self.chunks = [body]
+        if ctx.format is None:
+            raise AssertionError("a body is read by its format")
+        try:
+            encoding = self.fields.get("content-encoding", "identity")
+            if encoding != "identity":
+                decoder = ctx.wire.decoder(encoding, ctx.route.limits.response_bytes)
+                body = decoder.push(body) + decoder.finish()
+            scan.account.bytes_decoded = len(body)
+            document = ctx.format.read_response(body, self.status)
+        except MalformedBody as error:
+            # An error of a gateway on the way is often a page, not the API's: unknown rather than broken.
+            other = "opaque" if self.status >= 400 else "malformed"
+            self._give_up_reading("encoding" if error.reason == "content-encoding" else other)
+            return
+        except LimitExceeded:
+            self._give_up_reading("too-large")
+            return
+        features = scan.facts.features
+        features.update(document.features)
+        features["bytes"] = len(body)
+        frame = Frame(body)
+        for segment in document.segments:
+            frame.parts.append((segment, scan.push(segment)))
+            if scan.size > ctx.route.limits.windows:
+                self._give_up_reading("too-large")
+                return
+        self.frames.append(frame)
+        scan.close_all()
+        if document.unread:
+            features["unread"] = ",".join(sorted(document.unread))
+            scan.uninspectable("unread")
+
+    def _give_up_reading(self, reason: str) -> None:
+        """The text cannot be judged. Policy says whether it goes on; if so it goes on as it is."""
+        self._scan.uninspectable(reason)
+        if self._scan.terminal and self.enforcing:
+            return
+        self.reading = Reading.NOT
+        if self.enforcing:
+            self.raw += self.chunks
+        self.chunks, self.kept_bytes = [], 0
+
+    def _break_off(self, reason: str) -> Unread:
+        """The stream cannot be read any further, and what was decoded cannot be undone: it ends here."""
+        self._scan.account.frames_unread += 1
+        self._framer = None
+        return self._scan.unread(reason, final=True)
