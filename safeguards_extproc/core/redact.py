@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from safeguards_extproc.core.decision import Span
 from safeguards_extproc.core.text import Edit, Segment
+
+_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}").match
+"""Two escapes that are one character (RFC 8259, 7)."""
 
 
 def placeholder(entity: str) -> str:
@@ -44,3 +48,25 @@ def edits(segment: Segment, start: int, spans: Sequence[Span]) -> list[Edit]:
             )
         )
     return found
+
+
+def whole_escapes(text: str, span: Span) -> Span:
+    """The span without halves of escapes, where `text` is JSON as it is written: the arguments of a call. A detector
+    reads the letters of `\\n` or `\\u00e9` as part of the word that they touch; half an escape breaks the JSON."""
+    start, end = _escape(text, span.start)[0], _escape(text, span.end)[1]
+    if start >= 6 and _PAIR(text, start - 6):
+        start -= 6
+    if end >= 6 and _PAIR(text, end - 6):
+        end += 6
+    return span if (start, end) == (span.start, span.end) else Span(start, end, span.entity)
+
+
+def _escape(text: str, at: int) -> tuple[int, int]:
+    """The escape that a border at `at` would split, as [start, end); `at` twice if there is none."""
+    begin = text.rfind("\\", max(at - 5, 0), at)
+    before = text[:begin]
+    if begin >= 0 and (len(before) - len(before.rstrip("\\"))) % 2 == 0:
+        end = begin + (6 if text.startswith("u", begin + 1) else 2)
+        if end > at:
+            return begin, min(end, len(text))
+    return at, at

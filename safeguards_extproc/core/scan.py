@@ -27,7 +27,8 @@ from safeguards_extproc.core.decision import (
 )
 from safeguards_extproc.core.effects import Cancel, Classify, Effect
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
-from safeguards_extproc.core.text import Channel, Direction, Segment
+from safeguards_extproc.core.redact import whole_escapes
+from safeguards_extproc.core.text import Channel, Direction, Kind, Segment
 from safeguards_extproc.core.windows import Window, Windows
 
 NOTHING = Findings()
@@ -311,6 +312,8 @@ class Scan:
     def _mark(self, window: Window, spans: Sequence[Span]) -> None:
         # This window saw again what the last one could not see whole: its word counts for that and all that follows.
         channel, offset, marked = window.channel, window.start - window.lead, self._marked.get(window.channel, 0)
+        if channel[0] is Kind.TOOL_CALL:
+            spans = [whole_escapes(window.text, span) for span in spans]
         known = [span for span in self._spans.get(channel, ()) if span.end <= marked]
         known += [
             Span(span.start + offset, span.end + offset, span.entity) for span in spans if span.end + offset > marked

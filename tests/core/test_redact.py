@@ -1,10 +1,11 @@
 """Marks become edits, whichever segments they run across."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from safeguards_extproc.core.decision import Span
-from safeguards_extproc.core.redact import chosen, edits, placeholder
+from safeguards_extproc.core.redact import chosen, edits, placeholder, whole_escapes
 from safeguards_extproc.core.text import Kind, Segment
 
 CONTENT = (Kind.CONTENT, "0")
@@ -47,3 +48,26 @@ def test_only_what_policy_names_is_marked():
 def test_a_placeholder_is_safe_in_json():
     """It needs no escape."""
     assert placeholder("email") == "[REDACTED:EMAIL]"
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "whole"),
+    [
+        (r'{"a": "line\ntom@example.com"}', "ntom@example.com", r"\ntom@example.com"),
+        (r'{"a": "\u00e9tom@example.com"}', "u00e9tom@example.com", r"\u00e9tom@example.com"),
+        (r'{"a": "\u00e94111 1111"}', "4111 1111", "4111 1111"),
+        (r'{"a": "\u00e4111 1111"}', "4111 1111", r"\u00e4111 1111"),
+        (r'{"a": "\ud83d\ude00tom@example.com"}', "ude00tom@example.com", r"\ud83d\ude00tom@example.com"),
+        (r'{"a": "tom@example.com\ud83d\ude00"}', r"tom@example.com\ud83d", r"tom@example.com\ud83d\ude00"),
+        (r'{"a": "tom@example.com\""}', "tom@example.com\\", r"tom@example.com\""),
+        (r'{"a": "C:\\ntom@example.com"}', "ntom@example.com", "ntom@example.com"),
+        (r'{"a": "tom@example.com"}', "tom@example.com", "tom@example.com"),
+        ("\\", "\\", "\\"),
+    ],
+)
+def test_no_half_of_an_escape_is_redacted(text: str, found: str, whole: str) -> None:
+    """The letter after a backslash is not the beginning of a word, even where a detector takes it for one."""
+    start = text.index(found)
+    span = whole_escapes(text, Span(start, start + len(found), "email"))
+
+    assert whole == text[span.start : span.end]
