@@ -1,7 +1,31 @@
-"""Before anything imports gRPC: its fork handlers may hang or abort a child that starts another program (Envoy)."""
+"""For every test: gRPC without its fork handlers, and one rig a worker for those that want it.
+
+Before anything imports gRPC: its fork handlers may hang or abort a child that starts another program (Envoy).
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.envoy.rig import Rig
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+
+@pytest.fixture(scope="session")
+def rig() -> Iterator[Rig]:
+    """Envoy, Triton, filters and upstreams. It starts once and is left as it was found."""
+    from safeguards_extproc.local.triton import available
+    from tests.envoy.rig import running
+
+    if why := available():
+        pytest.skip(why)
+    with tempfile.TemporaryDirectory(prefix="safeguards-rig-") as folder, running(Path(folder)) as started:
+        yield started

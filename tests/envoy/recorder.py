@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import h2.config
 import h2.connection
+import h2.errors
 import h2.events
 import h2.exceptions
 
@@ -24,11 +25,12 @@ HELLO = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "H
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What to answer."""
+    """What to answer. One that `hangs` does not end until `Recorder.reset`; without headers it does not even begin."""
 
     body: bytes = json.dumps(HELLO).encode()
     headers: Fields = (("content-type", "application/json"),)
     trailers: Fields = ()
+    hangs: bool = False
 
 
 @dataclass(slots=True)
@@ -46,7 +48,14 @@ class Recorder:
     def __init__(self, background: Background) -> None:
         self.replies: dict[str, Reply] = {}
         self.received: dict[str, Received] = {}
+        self.hanging: dict[str, tuple[_Connection, int]] = {}
+        self._background = background
         self.address = background.run(self._listen())
+
+    def reset(self, name: str) -> None:
+        """End an answer that hangs, with an error."""
+        connection, stream_id = self.hanging.pop(name)
+        self._background.loop.call_soon_threadsafe(connection.reset, stream_id)
 
     async def _listen(self) -> str:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -94,11 +103,20 @@ class _Connection:
             self._send(stream_id)
         self._flush()
 
+    def reset(self, stream_id: int) -> None:
+        with contextlib.suppress(h2.exceptions.ProtocolError):  # Envoy was faster
+            self._http.reset_stream(stream_id, h2.errors.ErrorCodes.INTERNAL_ERROR)
+            self._flush()
+
     def _answer(self, stream_id: int) -> None:
         received = self._requests.pop(stream_id)
         name = received.headers.get(EXCHANGE_HEADER, "")
         self._recorder.received[name] = received
         reply = self._recorder.replies.get(name, Reply())
+        if reply.hangs:
+            self._recorder.hanging[name] = self, stream_id
+        if reply.hangs and not reply.headers:
+            return
         self._http.send_headers(stream_id, [(":status", "200"), *reply.headers])
         self._unsent[stream_id] = bytearray(reply.body), reply
 
@@ -112,6 +130,8 @@ class _Connection:
             self._http.send_data(stream_id, bytes(rest[:size]))
             del rest[:size]
         del self._unsent[stream_id]
+        if reply.hangs:
+            return
         if reply.trailers:
             self._http.send_headers(stream_id, list(reply.trailers), end_stream=True)
         else:

@@ -40,6 +40,12 @@ class Relay:
         """End every connection and take none."""
         self._background.run(self._cut())
 
+    def lead_to(self, target: str) -> None:
+        """End every connection; who connects again is at another server."""
+        self.cut()
+        self._target = target
+        self.join()
+
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
         self._port = self._server.sockets[0].getsockname()[1]

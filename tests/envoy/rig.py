@@ -10,7 +10,7 @@ import http.client
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,6 +38,9 @@ UPSTREAM = ("x-test-upstream", "recorder")
 
 LIVES = 2
 """Sockets of the cluster whose processes the tests start and end themselves."""
+
+BLIND = "blind"
+"""A cluster of one such socket, without health checks: what a filter does that is not well can be seen."""
 
 _SNIPPET = ROOT / "envoy" / "snippets" / "buffered-request.yaml"
 
@@ -82,19 +85,28 @@ class Filter:
 
 
 def serve(
-    policy: Path, socket: Path, *, triton_at: str = "", drain_delay_s: float = 0.0, drain_limit_s: float = 2.0
+    policy: Path,
+    socket: Path,
+    *,
+    triton_at: str = "",
+    drain_delay_s: float = 0.0,
+    drain_limit_s: float = 2.0,
+    records: Path | None = None,
+    options: Sequence[str] = (),
+    within: Sequence[str] = (),
 ) -> Filter:
     """Start `python -m safeguards_extproc serve` on a socket; returns once it takes connections.
 
-    Its log and its records lie beside its policy.
+    Its log lies beside its policy, as do its records unless they are to be elsewhere. `options` are more of its own;
+    `within` is a program that runs it.
     """
     folder = policy.parent
     health, metrics = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
-    records = folder / f"{socket.stem}.jsonl"
-    argv = [sys.executable, "-m", "safeguards_extproc", "serve", "--policy", str(policy)]
+    records = records or folder / f"{socket.stem}.jsonl"
+    argv = [*within, sys.executable, "-m", "safeguards_extproc", "serve", "--policy", str(policy)]
     argv += ["--listen", f"unix://{socket}", "--health", health, "--metrics", metrics, "--records", str(records)]
     argv += ["--drain-delay", str(drain_delay_s), "--drain-limit", str(drain_limit_s)]
-    argv += ["--triton", triton_at] if triton_at else []
+    argv += [*(["--triton", triton_at] if triton_at else []), *options]
     log = folder / f"{socket.stem}.{time.monotonic_ns()}.log"
     part = processes.start(f"filter {socket.stem}", argv, log, env={"PYTHONPATH": str(ROOT)})
     processes.wait(part, lambda: processes.accepts(socket), timeout_s=2 * PATIENCE_S)
@@ -107,7 +119,7 @@ def end(part: Part) -> None:
 
 @dataclass(slots=True)
 class Rig:
-    """`urls` are Envoy's, by listener: "ingress", "buffered", "gates", "lives"."""
+    """`urls` are Envoy's, by listener: "ingress", "buffered", "gates", "lives", "blind"."""
 
     folder: Path
     background: Background
@@ -155,6 +167,25 @@ class Rig:
         return row
 
 
+Start = Callable[..., Filter]
+"""policy, number of the life, options of `serve`"""
+
+
+@contextmanager
+def lives(rig: Rig) -> Iterator[Start]:
+    """Starts filters behind Envoy's listener "lives", and waits until Envoy sends to them; all are ended afterwards."""
+    with ExitStack() as ends:
+
+        def started(policy: Path, number: int = 0, *, triton: str = "", drain_delay_s: float = 0.0) -> Filter:
+            socket = rig.life(number)
+            one = serve(policy, socket, triton_at=triton, drain_delay_s=drain_delay_s, drain_limit_s=PATIENCE_S)
+            ends.callback(end, one.part)
+            until(lambda: str(socket) in rig.healthy("lives"), "Envoy finds the filter healthy")
+            return one
+
+        yield started
+
+
 def post(url: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     """One plain HTTP/1.1 POST: status, headers in small letters, body."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)
@@ -179,6 +210,8 @@ def configuration(recorder: str, sockets: Mapping[str, Sequence[Path]]) -> dict[
     _manager(resources["listeners"][-1])["http_filters"][0] = envoy.load(_SNIPPET)["http_filters"][0]
     for name, paths in sockets.items():
         resources["clusters"].append(_cluster(name, filters, [envoy.address(f"unix://{path}") for path in paths]))
+        if name == BLIND:
+            del resources["clusters"][-1]["health_checks"]
         resources["listeners"].append(_listener(name, ingress, name))
     return document
 
@@ -233,7 +266,8 @@ def running(folder: Path) -> Iterator[Rig]:
         relay, recorder = Relay(background, server.grpc), Recorder(background)
         started = partial(_filter, folder, ends)
         main, gates = started("main", rules.full(), server.grpc), started("gates", rules.gates(), relay.address)
-        sockets = {"gates": [gates.socket], "lives": [folder / f"life{number}.sock" for number in range(LIVES)]}
+        lives = [folder / f"life{number}.sock" for number in range(LIVES)]
+        sockets = {"gates": [gates.socket], "lives": lives, BLIND: [folder / f"{BLIND}.sock"]}
         addresses = envoy.Addresses(ready, (f"unix://{main.socket}",))
         front = envoy.start(configuration(recorder.address, sockets), addresses, folder)
         ends.callback(end, front.part)

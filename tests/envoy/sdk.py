@@ -90,6 +90,10 @@ class Client(Protocol):
         """What an application switches on."""
         ...
 
+    def close(self) -> None:
+        """Hang up."""
+        ...
+
     def ended(self) -> bool:
         """Whether what came over the wire ends with the dialect's terminal events."""
         ...
@@ -154,6 +158,9 @@ class Chat:
         assert isinstance(error, openai.APIError)
         return str(error.code)
 
+    def close(self) -> None:
+        self._sdk.close()
+
     def ended(self) -> bool:
         return bytes(self.wire.seen).endswith(b"data: [DONE]\n\n")
 
@@ -199,6 +206,9 @@ class Claude:
         assert isinstance(error, anthropic.APIStatusError)
         assert isinstance(error.body, dict)
         return str(error.body["error"]["type"])
+
+    def close(self) -> None:
+        self._sdk.close()
 
     def ended(self) -> bool:
         return b"event: message_stop\n" in self.wire.seen and self.wire.seen.endswith(b"\n\n")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,12 +13,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from safeguards_extproc.replay.requests import EXCHANGE_HEADER
 from tests.envoy import rules, scenes
 from tests.envoy.background import PATIENCE_S, until
 from tests.envoy.relay import Relay
-from tests.envoy.rig import LIVES, Filter, Rig, end, post, serve
+from tests.envoy.rig import LIVES, Filter, Rig, Start, lives, post
 from tests.envoy.sdk import Client, client
+from tests.envoy.traffic import Traffic
 
 pytestmark = pytest.mark.real
 
@@ -29,21 +27,11 @@ READINESS = ("", "readiness", "envoy.service.ext_proc.v3.ExternalProcessor")
 LATE = "hedge"
 """A word that the long answer comes to late."""
 
-Start = Callable[..., Filter]
-
 
 @pytest.fixture
 def start(rig: Rig) -> Iterator[Start]:
-    """Starts a filter behind Envoy's listener "lives", and waits until Envoy sends to it; all are ended afterwards."""
-    with ExitStack() as ends:
-
-        def started(policy: Path, number: int = 0, *, triton: str = "", drain_delay_s: float = 0.0) -> Filter:
-            socket = rig.life(number)
-            one = serve(policy, socket, triton_at=triton, drain_delay_s=drain_delay_s, drain_limit_s=PATIENCE_S)
-            ends.callback(end, one.part)
-            until(lambda: str(socket) in rig.healthy("lives"), "Envoy finds the filter healthy")
-            return one
-
+    """Starts filters that Envoy sends to."""
+    with lives(rig) as started:
         yield started
 
 
@@ -146,65 +134,31 @@ def _read(watch: Iterator[health_pb2.HealthCheckResponse], into: list[int]) -> N
         pass
 
 
-class Traffic:
-    """Requests without a pause from a thread of its own, and how each of them ended."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.ended = Counter[str]()
-        self._rig, self._stop = rig, threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Traffic:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(PATIENCE_S)
-
-    def more(self, count: int = 20) -> None:
-        """Wait for so many more."""
-        wanted = self.ended.total() + count
-        until(lambda: self.ended.total() >= wanted, "traffic goes on")
-
-    def _run(self) -> None:
-        asked = ours(self._rig)
-        body = json.dumps(asked.body(scenes.QUESTION, stream=True)).encode()
-        headers = {"content-type": "application/json", EXCHANGE_HEADER: scenes.PLAIN.id("openai_chat", take="other")}
-        while not self._stop.is_set():
-            try:
-                status, _, seen = post(self._rig.urls["lives"], asked.path, body, headers)
-            except OSError as error:
-                self.ended[type(error).__name__] += 1
-            else:
-                self.ended["whole" if status == 200 and seen.endswith(b"data: [DONE]\n\n") else str(status)] += 1
-
-
 def test_a_rolling_restart_fails_nobody(rig: Rig, start: Start, tmp_path: Path) -> None:
     """Each process is told to end while answers stream through it: they end well, and so does everything else."""
     path = rules.write(tmp_path / "policy.yaml", rules.words("nothing"))
-    lives, scene, takes = [start(path, number, drain_delay_s=1.0) for number in range(LIVES)], scenes.SLOW, set[str]()
-    with Traffic(rig) as traffic:
+    running, scene, takes = [start(path, number, drain_delay_s=1.0) for number in range(LIVES)], scenes.SLOW, set[str]()
+    with Traffic(rig, "lives") as traffic:
         for number in range(LIVES):
             traffic.more()
-            streams = list(_streams_through(rig, lives[number]))
-            lives[number].part.process.send_signal(signal.SIGTERM)
+            streams = list(_streams_through(rig, running[number]))
+            running[number].part.process.send_signal(signal.SIGTERM)
             others = {str(rig.life(other)) for other in range(LIVES) if other != number}
             until(partial(_only, rig, others), "Envoy has noticed")
             traffic.more()
-            assert lives[number].part.alive
+            assert running[number].part.alive
             for talk, pieces, begun in streams:
                 assert (scene.text, True) == (begun + "".join(pieces), talk.ended())
                 takes.add(talk.wire.id)
-            assert 0 == lives[number].part.process.wait(PATIENCE_S)
-            lives[number] = start(path, number, drain_delay_s=1.0)
+            assert 0 == running[number].part.process.wait(PATIENCE_S)
+            running[number] = start(path, number, drain_delay_s=1.0)
         traffic.more()
     assert {"whole": traffic.ended.total()} == traffic.ended
-    records = {record.id: record for one in lives for record in one.all_records()}
+    records = {record.id: record for one in running for record in one.all_records()}
     # "closed" is the SDK's doing: it hangs up once it has read [DONE], and need not wait for the end of the transfer.
     assert {record.termination for record in records.values()} <= {"complete", "closed"}
     assert {("allow", "full")} == {(records[id_].outcome, records[id_].response.account.coverage) for id_ in takes}
-    assert len(records) == sum(len(one.all_records()) for one in lives) == traffic.ended.total() + len(takes)
+    assert len(records) == sum(len(one.all_records()) for one in running) == traffic.ended.total() + len(takes)
 
 
 def _only(rig: Rig, sockets: set[str]) -> bool:

@@ -1,0 +1,40 @@
+"""A filter of the test's own behind the rig's Envoy, whose policy can be changed while it runs."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.envoy import rules
+from tests.envoy.background import until
+from tests.envoy.rig import BLIND, Filter, Rig, end, serve
+
+
+class Blind:
+    """Starts the filter behind Envoy's listener "blind", which sends to it however it says it is."""
+
+    def __init__(self, rig: Rig, folder: Path, ends: ExitStack) -> None:
+        self._socket, self.policy, self._ends = rig.folder / f"{BLIND}.sock", folder / "policy.yaml", ends
+
+    def start(self, document: rules.Rules, triton: str = "") -> Filter:
+        rules.write(self.policy, document)
+        one = serve(self.policy, self._socket, triton_at=triton)
+        self._ends.callback(end, one.part)
+        return one
+
+    def change(self, one: Filter, document: rules.Rules) -> None:
+        """Another policy, in force when this returns."""
+        before = one.metric("safeguards_policy_loaded_timestamp_seconds")
+        rules.write(self.policy, document)
+        one.part.process.send_signal(signal.SIGHUP)
+        until(lambda: one.metric("safeguards_policy_loaded_timestamp_seconds") > before, "the policy is in force")
+
+
+@pytest.fixture
+def blind(rig: Rig, tmp_path: Path) -> Iterator[Blind]:
+    with ExitStack() as ends:
+        yield Blind(rig, tmp_path, ends)
