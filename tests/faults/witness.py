@@ -162,7 +162,7 @@ def play(seed: int) -> Witness:
     late = random.random() < 0.1
     script = {REQUEST: _request(random, told, mode, host), RESPONSE: _response(random, told, mode, late=late)}
     try:
-        while _step(random, witness, script, wild=wild):
+        while step(random, witness, script, wild=wild):
             cut_off -= 1
             if cut_off == 0:
                 witness.abort(random.choice(("closed", "shutdown", "error")))
@@ -201,7 +201,7 @@ def _body(random: Random, direction: Direction, parts: list[bytes], mode: BodyMo
     return [Body(direction, part, part is parts[-1] and at == len(parts) - 1) for at, part in enumerate(parts)]
 
 
-def _step(random: Random, witness: Witness, script: dict[Direction, list[Event]], *, wild: bool) -> bool:
+def step(random: Random, witness: Witness, script: dict[Direction, list[Event]], *, wild: bool) -> bool:
     """Something happens; False once nothing more can."""
     if witness.refused or witness.exchange.finished:
         return False
