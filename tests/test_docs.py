@@ -105,7 +105,7 @@ def test_finds_what_is_written(kind: Names, path: str, text: str, tmp_path: Path
 
 
 def absent(text: str) -> list[str]:
-    """Files of ours that a text names, by link or as code, from the root or from the package, and that are not there."""
+    """Files that a text names, by link or as code, from the root or from the package, and that are not there."""
     linked = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     named = re.findall(r"`((?:[\w-]+/)+[\w.-]*)`", text)
     return [path for path in [*linked, *named] if not any((root / path).exists() for root in (ROOT, PACKAGE))]

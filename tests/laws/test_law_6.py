@@ -143,7 +143,8 @@ def same(one: object, other: object) -> bool:
         case (bool(), bool()) | (str(), str()) | (None, None):
             return one == other
         case (int() | float(), int() | float()) if not (isinstance(one, bool) or isinstance(other, bool)):
-            return math.isclose(one, other, rel_tol=1e-15)
+            near = max(abs(one), abs(other)) < 1e308 and math.isclose(one, other, rel_tol=1e-15)
+            return near or one == other
     return False
 
 
