@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,11 @@ from safeguards_extproc.errors import ConfigError
 log = structlog.get_logger()
 
 LOOK_EVERY_S = 1.0
+
+LONGEST = 200
+"""Characters of a problem that are logged."""
+
+_NEXT = re.compile(r"\n(?! )")  # what is indented belongs to the problem before it
 
 
 class Observer(Protocol):
@@ -54,7 +60,8 @@ class PolicyStore(Generic[Snapshot]):
         except ConfigError as error:
             self.stale = True
             self._observer.policy_failed()
-            log.error("policy not loaded, the old one stays", path=str(self._path), problem=str(error))
+            for problem in _problems(error, self._path):
+                log.error("policy not loaded, the old one stays", path=str(self._path), problem=problem)
             return False
         self.stale = False
         if policy.digest != self.current.digest:
@@ -77,3 +84,9 @@ class PolicyStore(Generic[Snapshot]):
         except OSError:
             return (0, 0, 0)
         return (found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _problems(error: ConfigError, path: Path) -> list[str]:
+    """What an error says, one problem each, as a log can show it: a line of LONGEST characters at most."""
+    told = _NEXT.split(str(error).replace(str(path), path.name))
+    return [" ".join(problem.split())[:LONGEST] for problem in told]

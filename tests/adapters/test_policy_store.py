@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from safeguards_extproc.adapters import policy_store
 from safeguards_extproc.adapters.policy_store import PolicyStore
 from safeguards_extproc.core.decision import Action
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.policy.problems import PolicyError, Problem
+from safeguards_extproc.telemetry import plain_only
 from tests.playbook import RESPONSE, Conversation, chunks, response_headers
 from tests.world import WordPolicy, plain_request, plain_stream
 
@@ -59,6 +62,30 @@ async def test_a_bad_file_keeps_the_old_policy(tmp_path):
     file.write_text("TWO")
     assert await store.reload()
     assert (store.current.digest, store.stale) == ("TWO", False)
+
+
+async def test_every_problem_is_told_by_its_line(tmp_path):
+    """However many there are and however long the path: a log takes short values of one line, and shows them."""
+    folder = tmp_path / "-".join(["long"] * 40)
+    folder.mkdir()
+    file = folder / "policy.yaml"
+    file.write_text("good")
+
+    def read(path):
+        if path.read_text() != "good":
+            raise PolicyError(
+                [Problem(f"{path}:{line}", "rules", "wrong\n  " * line * 20, "mend it") for line in (1, 3)]
+            )
+        return WordPolicy({}, digest="good")
+
+    store = PolicyStore(file, read, Seen())
+    file.write_text("bad")
+    with capture_logs() as told:
+        assert not await store.reload()
+    count, first, third = (plain_only(None, "", dict(row))["problem"] for row in told)
+    assert "2 problems" == count
+    assert f"policy.yaml:1: rules: {'wrong ' * 20}(mend it)" == first
+    assert f"policy.yaml:3: rules: {'wrong ' * 60}"[: policy_store.LONGEST] == third
 
 
 async def test_the_file_is_watched(tmp_path, monkeypatch):

@@ -74,7 +74,8 @@ def test_a_policy_that_does_not_load_changes_nothing(rig: Rig, start: Start, tmp
     until(lambda: one.metric("safeguards_policy_loads_total", result="failed"), "the mistake is counted")
     line = 1 + wrong[: wrong.index("ruels")].count("\n")
     [told] = [row for row in one.log() if row["event"] == "policy not loaded, the old one stays"]
-    assert f"{path}:{line}" in told["problem"]
+    assert str(path) == told["path"]
+    assert told["problem"].startswith(f"{path.name}:{line}: ")
     until(lambda: one.metric("safeguards_degraded", what="policy"), "the degradation is shown")
     asked = ours(rig)
     assert scene.text == asked.stream(scene.id("openai_chat"), scene.asks).text
