@@ -124,7 +124,7 @@ class JsonLines:
         """Whether new exchanges are to be refused, because their records could not be written. Asking is also what
         finds out that the disk is well again."""
         if self._failing and self._clock() >= self._next:
-            self._flush()
+            self._check()
         return self._failing and self._settings.on_failure is OnFailure.REFUSE
 
     def keep(self, record: Record) -> None:
@@ -158,10 +158,9 @@ class JsonLines:
         self._fd = -1
 
     def _check(self) -> None:
-        """Once in `retry_s`: is the disk well again, and is the file still the one at its path?"""
+        """Once in `retry_s`: is the file still the one at its path, and is the disk well again? In this order: a file
+        that was deleted to make room takes up its room until it is let go of, and keeps nothing."""
         self._next = self._clock() + self._settings.retry_s
-        if self._failing:
-            self._flush()
         try:
             there = os.stat(self._settings.path)
         except FileNotFoundError:
@@ -173,6 +172,8 @@ class JsonLines:
                 self._size = there.st_size
             else:
                 self._begin()
+        if self._failing:
+            self._flush()
 
     def _flush(self) -> None:
         """Write what waits, in order, as far as it goes."""

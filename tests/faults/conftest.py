@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,10 @@ class Blind:
     def __init__(self, rig: Rig, folder: Path, ends: ExitStack) -> None:
         self._socket, self.policy, self._ends = rig.folder / f"{BLIND}.sock", folder / "policy.yaml", ends
 
-    def start(self, document: rules.Rules, triton: str = "") -> Filter:
+    def start(self, document: rules.Rules, triton: str = "", **how: Any) -> Filter:
+        """With this policy; `how` are arguments of `serve`."""
         rules.write(self.policy, document)
-        one = serve(self.policy, self._socket, triton_at=triton)
+        one = serve(self.policy, self._socket, triton_at=triton, **how)
         self._ends.callback(end, one.part)
         return one
 

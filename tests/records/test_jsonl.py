@@ -246,6 +246,21 @@ def test_the_operator_chooses_what_a_full_disk_means(told: Told, path: Path, on_
     assert sequences(path) == [0]
 
 
+@pytest.mark.parametrize("on_failure", OnFailure)
+def test_a_file_that_is_deleted_to_make_room_is_let_go_of(told: Told, path: Path, on_failure: OnFailure) -> None:
+    """Its room is free only then, and what had waited belongs into the next file, though nothing new is written."""
+    with sink(told, path, on_failure=on_failure) as made:
+        with disk(0):
+            made.keep(record(0))
+            path.unlink()
+            told.now = 1
+            made.refuses()
+            assert path.exists()
+        told.now = 2
+        assert not made.refuses()
+    assert sequences(path) == [0]
+
+
 def test_what_still_waits_at_the_end_is_lost_and_said(told: Told, path: Path) -> None:
     """Closing makes a last attempt."""
     with disk(0), sink(told, path) as made:
