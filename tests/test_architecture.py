@@ -9,6 +9,7 @@ import ast
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,14 +63,16 @@ UNTESTED = {
 """Modules without behaviour, which need no test file, and what they are."""
 
 
-def modules(root: Path) -> Iterator[tuple[str, ast.Module, str]]:
+@cache
+def modules(root: Path) -> list[tuple[str, ast.Module, str]]:
     """Path within the package, syntax tree and text of every module; generated code is not ours."""
-    package = root / PACKAGE
+    package, found = root / PACKAGE, []
     for path in sorted(package.rglob("*.py")):
         name = path.relative_to(package).as_posix()
         if not name.startswith("pb/"):
             text = path.read_text(encoding="utf-8")
-            yield name, ast.parse(text), text
+            found.append((name, ast.parse(text), text))
+    return found
 
 
 def imports(name: str, tree: ast.Module) -> Iterator[str]:
