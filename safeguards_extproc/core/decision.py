@@ -126,15 +126,18 @@ class Facts:
     skipped: dict[str, str] = field(default_factory=dict)
     uninspectable: str = ""
 
-    def absorb(self, kind: Kind, scores: Mapping[str, float]) -> None:
-        """Take the maximum of what was known and `scores`."""
+    def absorb(self, kind: Kind, scores: Mapping[str, float]) -> bool:
+        """Take the maximum of what was known and `scores`; whether that is more than was known."""
         known = self.scores.get(kind)
         if known is None:
             self.scores[kind] = dict(scores)
-            return
+            return True
+        more = False
         for name, score in scores.items():
             if score > known.get(name, -1.0):
                 known[name] = score
+                more = True
+        return more
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Exchange:
         ctx.now = event.at or ctx.now
         request, response = self._lanes or self._open(event)
         match event:
-            case Headers() | Body() | Trailers():
+            case Body() | Headers() | Trailers():
                 if self._over:
                     return []
                 request.scan.turn()

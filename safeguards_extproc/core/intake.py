@@ -13,7 +13,7 @@ from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import Release
 from safeguards_extproc.core.events import BodyMode
 from safeguards_extproc.core.scan import Scan, Unread
-from safeguards_extproc.core.text import Channel, Decoder, Direction, Framer, Segment, StreamReader
+from safeguards_extproc.core.text import Decoder, Direction, Framer, Segment, StreamReader
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 OVERHEAD = 64
@@ -30,11 +30,10 @@ class Reading(enum.Enum):
 
 @dataclass(slots=True)
 class Frame:
-    """A frame that waits: it may go once each of `needs` is cleared up to that character, and policy allows what
-    is `unread` of it."""
+    """A frame that waits: it may go once each of `parts`, a text and where it begins in its channel, is cleared, and
+    policy allows what is `unread` of it."""
 
     raw: bytes
-    needs: list[tuple[Channel, int]] = field(default_factory=list)
     parts: list[tuple[Segment, int]] = field(default_factory=list)
     unread: Unread | None = None
 
@@ -164,9 +163,7 @@ class Intake:
             scan.account.frames_unread += 1
             frame.unread = scan.unread("unread")
         for segment in reading.segments:
-            start = scan.push(segment)
-            frame.needs.append((segment.channel, start + len(segment.text)))
-            frame.parts.append((segment, start))
+            frame.parts.append((segment, scan.push(segment)))
         for channel in reading.closed:
             scan.close(channel)
         # Nothing but its own end lets a text go that is held whole, nor the frames behind it.

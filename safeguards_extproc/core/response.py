@@ -148,21 +148,13 @@ class ResponseLane:
 
     def _release_frames(self) -> None:
         """Frames leave in order, up to the watermark."""
-        intake, scan, out = self._intake, self.scan, []
+        intake, out = self._intake, []
         frames, reader, follows = intake.frames, intake.reader, intake.follows
         consumed = 0
         if reader is None:
             raise AssertionError("frames belong to a stream")
-        while frames:
-            frame = frames[0]
-            if not follows:
-                if any(scan.cleared(channel) < end for channel, end in frame.needs):
-                    break
-                if frame.unread is not None and not frame.unread.allowed:
-                    break
-                if self._first and (self._stage is not Stage.ENDED or scan.waiting):
-                    break  # a frame without text waits for the first verdict, while the status can still change
-            frames.popleft()
+        while frames and (follows or self._may_go(frames[0])):
+            frame = frames.popleft()
             raw = self._edited(frame)
             reader.released(raw)
             out.append(raw)
@@ -170,6 +162,16 @@ class ResponseLane:
         if out:
             self._forward(b"".join(out), consumed)
             intake.kept_bytes -= consumed
+
+    def _may_go(self, frame: Frame) -> bool:
+        cleared = self.scan.cleared
+        for segment, start in frame.parts:
+            if cleared(segment.channel) < start + len(segment.text):
+                return False
+        if frame.unread is not None and not frame.unread.allowed:
+            return False
+        # A frame without text waits for the first verdict, while the status can still change.
+        return not self._first or (self._stage is Stage.ENDED and not self.scan.waiting)
 
     def _edited(self, frame: Frame) -> bytes:
         redact, intake = self.scan.verdict.redact, self._intake

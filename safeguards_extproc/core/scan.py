@@ -8,7 +8,7 @@ so much waits for models: other streams have theirs.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from safeguards_extproc.core.decision import (
@@ -93,6 +93,8 @@ class Scan:
         self._spans: dict[Channel, list[Span]] = {}
         self._scanned: dict[Channel, int] = {}
         self._marked: dict[Channel, int] = {}  # up to where what was marked is final
+        self._last: dict[Kind, Mapping[str, float]] = {}  # what detectors said of the last window of a kind
+        self._learned = False  # whether there is more to know than at the last verdict
         self._models = [m for m in policy.models if (m.request if direction is Direction.REQUEST else m.response)]
 
     @property
@@ -176,7 +178,7 @@ class Scan:
                 return
             self._order.popleft()
             self._absorb(pending)
-            if not self.terminal:
+            if not self.terminal and (self._learned or not self.decided):
                 self.decide()
             if self.terminal and enforcing:
                 return
@@ -192,7 +194,7 @@ class Scan:
 
     def decide(self) -> Verdict:
         """Ask policy again, with all that is known by now."""
-        self.decided = True
+        self.decided, self._learned = True, False
         self.verdict = self._policy.decide(self.facts)
         return self.verdict
 
@@ -289,15 +291,18 @@ class Scan:
         clean = bool(pending.results or self._policy.local)
         for detector in self._policy.local:
             self._checks(detector).run += 1
-        facts.absorb(channel[0], findings.scores)
+        if self._last.get(channel[0]) is not findings.scores:
+            self._last[channel[0]] = findings.scores
+            self._learned |= facts.absorb(channel[0], findings.scores)
         for result in pending.results or ():
             if result.failure:
                 clean = False
                 self._checks(result.detector).failed += 1
                 facts.failed.setdefault(result.detector, result.failure)
+                self._learned = True
             else:
                 self._checks(result.detector).run += 1
-                facts.absorb(channel[0], result.scores)
+                self._learned |= facts.absorb(channel[0], result.scores)
             if result.version:
                 self.versions[result.detector] = result.version
         if findings.spans or channel in self._spans:

@@ -36,14 +36,49 @@ class _Local:
     kinds: frozenset[Kind]
 
 
+class _Due:
+    """The detectors for texts of a kind. Most windows hold nothing: what is said of them is made once."""
+
+    __slots__ = ("apart", "detectors", "nothing")
+
+    def __init__(self, detectors: list[Detector]) -> None:
+        self.detectors = detectors
+        self.apart = [detector.find("", ()) for detector in detectors]
+        self.nothing = _joined(self.apart)
+
+
+def _joined(found: Sequence[Findings]) -> Findings:
+    if len(found) == 1:
+        return found[0]
+    scores: dict[str, float] = {}
+    spans: list[Span] = []
+    for findings in found:
+        scores.update(findings.scores)
+        spans.extend(findings.spans)
+    spans.sort(key=lambda span: (span.start, span.end))
+    return Findings(scores, spans)
+
+
 class CompiledPolicy:
-    """A policy, ready; core.decision.Policy says what it answers. Immutable but for a cache of routes.
+    """A policy, ready; core.decision.Policy says what it answers. Immutable but for caches.
 
     `hedges` gives, by detector, the milliseconds after which a second request may be sent; detectors without it do not
     hedge. `book` is what explain.py reads.
     """
 
-    __slots__ = ("_locals", "_table", "_tails", "book", "digest", "document", "hedges", "local", "message", "models")
+    __slots__ = (
+        "_due",
+        "_locals",
+        "_table",
+        "_tails",
+        "book",
+        "digest",
+        "document",
+        "hedges",
+        "local",
+        "message",
+        "models",
+    )
 
     def __init__(self, document: Document, book: Book, locals_: Sequence[_Local], table: Table) -> None:
         canonical = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
@@ -70,6 +105,7 @@ class CompiledPolicy:
         }
         self.local: Sequence[str] = tuple(entry.detector.name for entry in locals_)
         self._locals, self._table = tuple(locals_), table
+        self._due: dict[Kind, _Due] = {}
         redacted = _redacted(book)
         self._tails = [
             (entry.detector, wanted)
@@ -96,20 +132,16 @@ class CompiledPolicy:
 
     def find(self, kind: Kind, text: str) -> Findings:
         """Run the in-process detectors that read texts of this kind."""
-        due = [entry.detector for entry in self._locals if not entry.kinds or kind in entry.kinds]
-        if not due:
+        due = self._due.get(kind)
+        if due is None:
+            due = self._due[kind] = _Due(
+                [each.detector for each in self._locals if not each.kinds or kind in each.kinds]
+            )
+        if not due.detectors:
             return NOTHING
         views = expand(text)
-        if len(due) == 1:
-            return due[0].find(text, views)
-        scores: dict[str, float] = {}
-        spans: list[Span] = []
-        for detector in due:
-            findings = detector.find(text, views)
-            scores.update(findings.scores)
-            spans.extend(findings.spans)
-        spans.sort(key=lambda span: (span.start, span.end))
-        return Findings(scores, spans)
+        found = [detector.find(text, views) for detector in due.detectors]
+        return due.nothing if found == due.apart else _joined(found)
 
     def views(self, text: str) -> Sequence[str]:
         """The text and its normalised or decoded forms, the text itself first."""

@@ -51,6 +51,34 @@ def test_only_models_that_are_due_are_asked():
     assert [[model.detector for model in effect.models] for effect in out if isinstance(effect, Classify)] == [["c"]]
 
 
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ([{"screen.bad": 0.2}, {"screen.bad": 0.2}, {"screen.bad": 0.1}], 1),
+        ([{"screen.bad": 0.2}, {"screen.bad": 0.3}, {"screen.bad": 0.4}], 3),
+        ([{"screen.bad": 0.2}, None, {"screen.bad": 0.2}], 2),
+    ],
+    ids=["nothing-new", "more-each-time", "no-answer"],
+)
+def test_policy_is_asked_again_when_there_is_more_to_know(answers, asked):
+    """The same facts give the same verdict: a window that adds nothing costs no rule."""
+    facts = []
+
+    class Asked(WordPolicy):
+        def decide(self, known):
+            facts.append(known)
+            return super().decide(known)
+
+    out = []
+    it = scan(Asked({}, models=[SCREEN]), out)
+    it.push(said("abcdefghijklmnopqr"))
+    for effect, scores in zip(list(out), answers, strict=True):
+        it.scored(effect.ticket, [Result("screen", scores or {}, "" if scores else "timeout")])
+
+    list(it.settle())
+    assert len(facts) == asked
+
+
 def test_what_is_given_up_is_cancelled_and_counted():
     """A check that was due and not waited for is skipped, not run."""
     out = []

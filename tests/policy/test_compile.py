@@ -50,6 +50,17 @@ def test_finds_with_every_detector() -> None:
     assert [span.entity for span in findings.spans] == ["codename", "email", "card"]
 
 
+def test_nothing_is_said_once() -> None:
+    """Texts that hold nothing get one and the same answer, which the core knows again; one that does gets its own."""
+    compiled = policy("")
+    nothing = compiled.find(Kind.USER, "")
+    assert compiled.find(Kind.USER, "fine weather") is nothing
+    assert compiled.find(Kind.USER, "write to a@example.com").spans
+    assert compiled.find(Kind.USER, "fine again") is nothing
+    assert not nothing.spans
+    assert set(nothing.scores.values()) == {0.0}
+
+
 def test_finds_what_is_hidden() -> None:
     """In views of the text; there is no span, because the text itself has no such place."""
     findings = policy("").find(Kind.USER, "b\u200bl\u200bu\u200be\u200bf\u200bi\u200bn\u200bc\u200bh")
