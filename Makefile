@@ -37,8 +37,8 @@ check: $(READY) ## format, lint, types, and every test that starts no other prog
 test: $(READY) ## every test, on real Envoy and Triton
 	@$(PY) -m pytest -q -n $(JOBS)
 
-bench: $(READY) ## measure; see bench/
-	@$(PY) -m bench
+bench: $(READY) ## measure; REFERENCE=BIN compares with a processor that decides nothing, ONLY="load stream" is a part
+	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ONLY),--only $(ONLY))
 
 proto: $(READY) ## generate code from proto/
 	@$(PY) -m tools.proto

@@ -21,7 +21,7 @@ from safeguards_extproc import wire
 from safeguards_extproc.adapters import workers
 from safeguards_extproc.adapters.embedded import EmbeddedScorer, EmbeddedSettings
 from safeguards_extproc.adapters.health import Component, Health
-from safeguards_extproc.adapters.listener import parse
+from safeguards_extproc.adapters.listener import Address, check_apart, parse
 from safeguards_extproc.adapters.policy_store import PolicyStore
 from safeguards_extproc.adapters.server import Server, ServerSettings
 from safeguards_extproc.adapters.shared import Shared, StreamLimits
@@ -49,7 +49,7 @@ PROBE_EVERY_S = 1.0
 class App:
     """The parts of a worker. `build` makes them, `run` serves until the process is told to end."""
 
-    settings: Settings
+    metrics_at: Address | None
     metrics: Metrics
     health: Health
     policies: PolicyStore[CompiledPolicy]
@@ -105,10 +105,16 @@ class App:
             await self.probe()
 
     def _serve_metrics(self) -> Callable[[], None]:
-        if not self.settings.metrics:
+        address = self.metrics_at
+        if address is None:
             return lambda: None
-        address = parse(self.settings.metrics)
-        port, stop = self.metrics.serve(address.host or "0.0.0.0", address.port)  # noqa: S104 (":port" asks for it)
+        if address.path:
+            raise ConfigError("metrics are served over TCP", where=str(address), hint='write "host:port" or ":port"')
+        try:
+            port, stop = self.metrics.serve(address.host, address.port)
+        except OSError:
+            hint = "is the port taken, the host one of ours?"
+            raise ConfigError("cannot serve metrics", where=str(address), hint=hint) from None
         log.info("metrics", port=port)
         return stop
 
@@ -119,6 +125,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     `worker` is this process's index among several; each has its own ports and its own record file.
     """
     index = worker or 0
+    places = {option: place.for_worker(index) for option, place in _addresses(settings).items()}
     metrics, health = Metrics(), Health()
     policies = PolicyStore(settings.policy, load, metrics)
     scorer = _scorer(settings, policies.current, metrics)
@@ -137,15 +144,21 @@ def build(settings: Settings, worker: int | None = None) -> App:
         shared,
         health,
         ServerSettings(
-            listen=parse(settings.listen).for_worker(index),
-            health=parse(settings.health).for_worker(index) if settings.health else None,
+            listen=places["--listen"],
+            health=places.get("--health"),
             socket_mode=settings.socket_mode,
             drain_delay_s=settings.drain_delay_s,
             drain_limit_s=settings.drain_limit_s,
         ),
         _certificates(settings),
     )
-    return App(settings, metrics, health, policies, scorer, sink, shared, server)
+    return App(places.get("--metrics"), metrics, health, policies, scorer, sink, shared, server)
+
+
+def _addresses(settings: Settings) -> dict[str, Address]:
+    """Where to listen, by option."""
+    options = {"--listen": settings.listen, "--health": settings.health, "--metrics": settings.metrics}
+    return {option: parse(text) for option, text in options.items() if text or option == "--listen"}
 
 
 _PREFIX = secrets.token_hex(4)
@@ -216,6 +229,7 @@ def serve(settings: Settings) -> int:
     worker = workers.index()
     if settings.workers > 1 and worker is None:
         load(settings.policy)  # a mistake is said once, here, and not by every worker
+        check_apart(_addresses(settings), settings.workers)
         command = [sys.executable, "-m", "safeguards_extproc", *sys.argv[1:]]
         stop_s = settings.drain_delay_s + settings.drain_limit_s + 10
         return asyncio.run(Workers(command, WorkerSettings(settings.workers, stop_s=stop_s)).run())

@@ -7,6 +7,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from safeguards_extproc.adapters.health import Component
+from safeguards_extproc.adapters.listener import Address
 from safeguards_extproc.app import build, new_id
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
@@ -76,6 +77,24 @@ async def test_records_are_counted_and_kept(tmp_path):
     assert "exchange-1" in (tmp_path / "records.2.jsonl").read_text()
     families = {family.name: family for family in app.metrics.registry.collect()}
     assert [sample.value for sample in families["safeguards_exchanges"].samples] == [1.0]
+
+
+async def test_each_worker_has_its_own_places(tmp_path):
+    """Metrics too: what one worker counted is read from that worker."""
+    app = build(settings(tmp_path, metrics="127.0.0.1:9400"), worker=3)
+
+    assert app.metrics_at == Address(host="127.0.0.1", port=9403)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [("unix:///run/m.sock", "metrics are served over TCP"), ("192.0.2.1:1", "cannot serve metrics")],
+)
+async def test_metrics_that_cannot_be_served_are_said_so(tmp_path, metrics, said):
+    """In one line, as other settings are: a wrong scheme, a host that is not ours."""
+    app = build(settings(tmp_path, metrics=metrics))
+    with pytest.raises(ConfigError, match=said):
+        await app.run()
 
 
 def test_ids_are_unique_and_in_order():

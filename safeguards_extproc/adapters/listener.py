@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +51,19 @@ class Address:
         if not self.port:
             raise ConfigError("several workers need a port", where=str(self), hint="port 0 is one worker's only")
         return _checked(replace(self, port=self.port + index), str(self))
+
+
+def check_apart(addresses: Mapping[str, Address], workers: int) -> None:
+    """Raises ConfigError where two of the workers' listeners would take the same place. `addresses` by option."""
+    taken: dict[Address, str] = {}
+    for index in range(workers):
+        for option, address in addresses.items():
+            place = address.for_worker(index)
+            who = f"{option} of worker {index}"
+            if place in taken and (place.path or place.port):
+                hint = "a worker adds its number to each port: leave room for them all"
+                raise ConfigError(f"{who} is {taken[place]} too", where=str(place), hint=hint)
+            taken[place] = who
 
 
 def parse(text: str) -> Address:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from safeguards_extproc.adapters.listener import LONGEST_PATH, Address, binding, parse
+from safeguards_extproc.adapters.listener import LONGEST_PATH, Address, binding, check_apart, parse
 from safeguards_extproc.errors import ConfigError
 
 
@@ -126,3 +126,13 @@ def test_tcp_needs_nothing() -> None:
     """Only Unix sockets leave things behind."""
     with binding(Address(host="localhost", port=1), 0o600):
         pass
+
+
+def test_workers_stay_apart() -> None:
+    """Each worker adds its number: addresses that lie too close meet, and it is said before anything starts."""
+    apart = {"--listen": parse(":9003"), "--health": parse(":9102"), "--metrics": parse("unix:///run/m")}
+    check_apart(apart, 99)
+    with pytest.raises(ConfigError, match="--listen of worker 99 is --health of worker 0 too") as caught:
+        check_apart(apart, 100)
+    assert caught.value.where == "[::]:9102"
+    check_apart({"--listen": parse("127.0.0.1:0"), "--health": parse("127.0.0.1:0")}, 1)
