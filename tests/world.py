@@ -8,7 +8,7 @@ The format "plain": a request is {"text": …, "stream": …}, an answer {"text"
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from safeguards_extproc.core.decision import (
@@ -119,8 +119,8 @@ class Plain:
     def steer(self, body: bytes, instruction: str) -> bytes:
         return json.dumps({"system": instruction, **json.loads(body)}).encode()
 
-    def framer(self) -> LineFramer:
-        return LineFramer()
+    def framer(self, media: str) -> LineFramer | None:
+        return LineFramer() if media == "text/event-stream" else None
 
     def stream(self) -> PlainReader:
         return PlainReader()
@@ -158,8 +158,8 @@ class Bomb:
 
 
 class _PlainWire:
-    def resolve(self, name: str, method: str, target: str) -> Plain:
-        return Plain("opaque") if target.startswith("/opaque") else Plain()
+    def resolve(self, name: str, fields: Mapping[str, str]) -> tuple[Plain, str]:
+        return Plain("opaque") if fields.get(":path", "").startswith("/opaque") else Plain(), ""
 
     def decoder(self, encoding: str, limit: int) -> Reverse | Bomb:
         if encoding == "bomb":

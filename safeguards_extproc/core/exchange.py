@@ -45,7 +45,7 @@ class Exchange:
         fields = event.fields if isinstance(event, Headers) and event.direction is Direction.REQUEST else {}
         method, target = fields.get(":method", ""), fields.get(":path", "")
         ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
-        ctx.format = ctx.wire.resolve(ctx.route.format, method, target)
+        ctx.format, ctx.model = ctx.wire.resolve(ctx.route.format, fields)
         self._method, self._trace = method, fields.get("traceparent", "")[3:35]
         request = RequestLane(ctx)
         self._lanes = (request, ResponseLane(ctx, request.lets_answer))

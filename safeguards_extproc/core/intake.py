@@ -84,11 +84,11 @@ class Intake:
             self._give_up_reading("opaque")
         elif ctx.mode(Direction.RESPONSE) in (BodyMode.NONE, BodyMode.PARTIAL):
             self._give_up_reading("not-sent")
-        elif not fields.get("content-type", "").lower().startswith("text/event-stream"):
+        elif (framer := ctx.format.framer(_media(fields))) is None:
             self.reading = Reading.WHOLE
         else:
             self.reading = Reading.STREAM
-            self._framer, self.reader = ctx.format.framer(), ctx.format.stream()
+            self._framer, self.reader = framer, ctx.format.stream()
             encoding = fields.get("content-encoding", "identity")
             if encoding != "identity":
                 try:
@@ -222,3 +222,8 @@ class Intake:
         self._scan.account.frames_unread += 1
         self._framer = None
         return self._scan.unread(reason, final=True)
+
+
+def _media(fields: dict[str, str]) -> str:
+    """The media type, without its parameters."""
+    return fields.get("content-type", "").partition(";")[0].strip().lower()

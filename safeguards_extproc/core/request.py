@@ -163,7 +163,7 @@ class RequestLane:
         except LimitExceeded:
             self._give_up_reading("too-large")
             return
-        ctx.model, ctx.streamed = document.model[:MODEL_CHARS], document.streamed
+        ctx.model, ctx.streamed = (document.model or ctx.model)[:MODEL_CHARS], document.streamed
         features = scan.facts.features
         features.update(document.features)
         features["model"], features["streamed"] = ctx.model, document.streamed

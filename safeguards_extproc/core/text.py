@@ -7,7 +7,7 @@ a streamed answer, the parts of one message. Everything here that holds user tex
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -183,8 +183,12 @@ class Decoder(Protocol):
 class Wire(Protocol):
     """The wire formats as an exchange needs them."""
 
-    def resolve(self, name: str, method: str, target: str) -> Format:
-        """The format called `name`, or for "auto" the one that claims the path; "opaque" if none does."""
+    def resolve(self, name: str, fields: Mapping[str, str]) -> tuple[Format, str]:
+        """The format of a request, by its headers, and the model that its path names ("" if none).
+
+        `name` "auto": the format that claims the path, "opaque" if none does. Any other: the format of that name, in
+        the variant that claims the path, or else in its first.
+        """
         ...
 
     def decoder(self, encoding: str, limit: int) -> Decoder:
@@ -212,7 +216,9 @@ class Format(Protocol):
         """The request with a system instruction added; every other byte stays as it was."""
         ...
 
-    def framer(self) -> Framer: ...
+    def framer(self, media: str) -> Framer | None:
+        """For a response of this media type ("text/event-stream"); None where such a body is read whole."""
+        ...
 
     def stream(self) -> StreamReader: ...
 

@@ -63,8 +63,8 @@ class AnthropicMessages:
                 return editing.insert_first(body, (), b'"system":' + editing.dumps(instruction))
         raise MalformedBody("shape")
 
-    def framer(self) -> sse.Framer:
-        return sse.Framer()
+    def framer(self, media: str) -> sse.Framer | None:
+        return sse.Framer() if media == sse.MEDIA else None
 
     def stream(self) -> MessageStream:
         return MessageStream()

@@ -34,8 +34,8 @@ class Opaque:
         """There is no place for an instruction: raises MalformedBody("shape")."""
         raise MalformedBody("shape")
 
-    def framer(self) -> sse.Framer:
-        return sse.Framer()
+    def framer(self, media: str) -> sse.Framer | None:
+        return sse.Framer() if media == sse.MEDIA else None
 
     def stream(self) -> OpaqueStream:
         return OpaqueStream()

@@ -52,8 +52,8 @@ class OpenAIChat:
             raise MalformedBody("shape")
         return editing.insert_first(body, ("messages",), editing.dumps({"role": "system", "content": instruction}))
 
-    def framer(self) -> sse.Framer:
-        return sse.Framer()
+    def framer(self, media: str) -> sse.Framer | None:
+        return sse.Framer() if media == sse.MEDIA else None
 
     def stream(self) -> ChatStream:
         return ChatStream()

@@ -9,6 +9,8 @@ import re
 
 from safeguards_extproc.errors import MalformedBody
 
+MEDIA = "text/event-stream"
+
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))").search
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _BOM = b"\xef\xbb\xbf"

@@ -183,8 +183,8 @@ class Faulty(OpenAIChat):
     def __init__(self, fault: str) -> None:
         self.fault = fault
 
-    def framer(self) -> Framer:  # type: ignore[override]
-        return SplitsAtChunks() if self.fault == "framer" else super().framer()
+    def framer(self, media: str) -> Framer | None:  # type: ignore[override]
+        return SplitsAtChunks() if self.fault == "framer" else super().framer(media)
 
     def read_request(self, body: bytes) -> Document:
         if self.fault == "total":

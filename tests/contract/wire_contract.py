@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from safeguards_extproc.core.text import Channel, Edit, Format, Kind, Refusal, Segment
+from safeguards_extproc.core.text import Channel, Edit, Format, Framer, Kind, Refusal, Segment
 from safeguards_extproc.errors import MALFORMED, MalformedBody
-from safeguards_extproc.wire import strict_json
+from safeguards_extproc.wire import sse, strict_json
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CHUNKS = (1, 7, 1000, 1 << 30)
@@ -24,6 +24,8 @@ REASONS = (
     "timeout",
 )
 MARK = "‹redacted›"
+MEDIA: dict[str, str] = {}
+"""The media type of a format's streams where it is not that of server-sent events."""
 
 
 def golden(name: str, kind: str) -> list[bytes]:
@@ -33,11 +35,18 @@ def golden(name: str, kind: str) -> list[bytes]:
 
 def frames(format_: Format, stream: bytes, size: int = 1 << 30) -> list[bytes]:
     """The frames of a stream that arrives in chunks of `size` bytes; what is left at the end is one more."""
-    framer, found = format_.framer(), []
+    framer, found = framer_of(format_), []
     for start in range(0, len(stream), size):
         found += framer.push(stream[start : start + size])
     rest = framer.finish()
     return [*found, rest] if rest else found
+
+
+def framer_of(format_: Format) -> Framer:
+    """Of its streams."""
+    framer = format_.framer(MEDIA.get(format_.name, sse.MEDIA))
+    assert framer is not None
+    return framer
 
 
 def texts(segments: Iterable[Segment]) -> dict[Channel, str]:
