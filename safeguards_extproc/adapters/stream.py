@@ -52,6 +52,10 @@ class _End:
     text: str
 
 
+class _Stopped(Exception):
+    """Leaves the conversation, which `_end` ends."""
+
+
 _GONE = _End("closed", "closed", grpc.StatusCode.UNAVAILABLE, "closed before the last answer")
 _SHUTDOWN = _End("shutdown", "shutdown", grpc.StatusCode.UNAVAILABLE, "shutting down")
 _DEADLINE = _End("error", "deadline", grpc.StatusCode.DEADLINE_EXCEEDED, "stream deadline")
@@ -70,7 +74,7 @@ class Stream:
         self._exchange: Exchange | None = None
         self._dues: Dues | None = None
         self._outbox: deque[bytes] = deque()
-        self._writing = False
+        self._writing = self._answered = False
         self._writer: asyncio.Task[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._relief: asyncio.Future[None] | None = None
@@ -85,7 +89,10 @@ class Stream:
         shared.telemetry.stream_opened()
 
     async def run(self) -> None:
-        """Until Envoy has closed its side; ends in CancelledError, AbortError or, all answers given, normally."""
+        """Until Envoy has closed its side; ends in CancelledError, AbortError or, all answers given, normally.
+
+        The first answer is never broken off: gRPC sends its headers with it, and would send them twice with a status.
+        """
         try:
             await self._converse()
         except asyncio.CancelledError:
@@ -93,8 +100,8 @@ class Stream:
                 self._close(_GONE)
                 raise
             asyncio.current_task().uncancel()  # type: ignore[union-attr]  # we cancelled it, to end it our way
-        except grpc.aio.BaseError:
-            pass  # a write found the RPC over
+        except (_Stopped, grpc.aio.BaseError):
+            pass  # stopped, or a write found the RPC over
         except PeerError as error:
             self._note(error, "peer")
             self._end = self._end or _PROTOCOL
@@ -105,6 +112,8 @@ class Stream:
             self._close(_GONE)
             return
         end = self._end or _GONE
+        if self._writer is not None and not self._answered:
+            await asyncio.wait((self._writer,))
         self._close(end)
         await self._context.abort(end.code, end.text)
 
@@ -131,6 +140,9 @@ class Stream:
                 self._writing = True
                 while outbox:
                     await write(outbox.popleft())
+                    self._answered = True
+                    if self._end is not None:
+                        raise _Stopped
                 self._writing = False
             while exchange.held > limit and exchange.waiting:
                 self._relief = self._loop.create_future()
@@ -211,6 +223,9 @@ class Stream:
         try:
             while outbox:
                 await write(outbox.popleft())
+                self._answered = True
+                if self._end is not None:
+                    return
             self._writing = False
         except grpc.aio.BaseError:
             outbox.clear()  # the RPC is over: nothing can be written any more, and reading ends next
@@ -221,7 +236,7 @@ class Stream:
             self._dispose(end)
         elif self._end is None:
             self._end = end
-            if self._task is not None:
+            if self._task is not None and (self._answered or not self._writing or self._writer is not None):
                 self._task.cancel()
 
     def _close(self, end: _End) -> None:

@@ -177,8 +177,9 @@ async def test_a_watch_hears_of_the_drain_and_ends_with_it() -> None:
         stub: Any = health_pb2_grpc.HealthStub(it.main)
         watch = stub.Watch(health_pb2.HealthCheckRequest(service="readiness"))
         assert (await watch.read()).status == 1
+        hears = asyncio.ensure_future(watch.read())
         assert True is await asyncio.wait_for(it.server.drain(), 5)
-        assert (await watch.read()).status == 2
+        assert (await hears).status == 2
         assert grpc.StatusCode.OK is await watch.code()
 
 

@@ -299,6 +299,34 @@ async def test_stopping_ends_a_stream_that_is_stuck_in_a_write() -> None:
         await it.until(lambda: it.terminations() == ["shutdown"])
 
 
+@pytest.mark.parametrize("how", ["stopped", "illegal"])
+async def test_a_stream_ends_as_it_should_while_its_first_answer_is_under_way(how: str) -> None:
+    """An answer that waits for room, given between messages: gRPC takes a status only after it."""
+
+    def react(exchange: Scripted, event: Event) -> list[Effect]:
+        if isinstance(event, Headers):
+            return [Wake("go", 0.0)]
+        return [SendBody(RESPONSE, b"x" * 3_000_000, False), SendBody(RESPONSE, b"y", False)]
+
+    async with world(lambda *_: Scripted(react)) as it:
+        call = it.call()
+        await call.say(headers("request", mode=DUPLEX))
+        await it.until(lambda: any(stream._writing or stream._answered for stream in it.shared.streams))
+        if how == "stopped":
+            for stream in list(it.shared.streams):
+                stream.stop()
+        else:
+            await call.say(b"\xff")
+        assert await call.hear() == b"x" * 3_000_000
+        while await call.hear() != "EOF":
+            pass
+        expected = {
+            "stopped": (grpc.StatusCode.UNAVAILABLE, "shutting down"),
+            "illegal": (grpc.StatusCode.INVALID_ARGUMENT, "unexpected message"),
+        }
+        assert await call.ended() == expected[how]
+
+
 async def test_a_full_house_takes_no_new_stream() -> None:
     """Over the bytes or the number of streams, new ones are refused with a reason, and running ones go on."""
     async with world(holding, limits=StreamLimits(total_held_bytes=4, streams=2)) as it:
