@@ -15,6 +15,9 @@ from safeguards_extproc.replay.requests import EXCHANGE_HEADER, MODELS
 
 REFUSED = (openai.BadRequestError, anthropic.BadRequestError)
 
+BROKEN = (openai.APIConnectionError, httpx2.RemoteProtocolError)
+"""What is raised where a transfer breaks off."""
+
 
 class _Teed(httpx2.SyncByteStream):
     def __init__(self, stream: httpx2.SyncByteStream, seen: bytearray) -> None:

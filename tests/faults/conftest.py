@@ -10,9 +10,23 @@ from typing import Any
 
 import pytest
 
+from safeguards_extproc.replay.answers import DIALECTS
+from safeguards_extproc.replay.traffic import Answer
 from tests.envoy import rules
 from tests.envoy.background import until
+from tests.envoy.recorder import Reply
 from tests.envoy.rig import BLIND, Filter, Rig, end, serve
+
+TEXT_ENDS = {"openai_chat": b'"finish_reason":"stop"', "anthropic_messages": b"event: content_block_stop"}
+"""Where a stream says that its text has ended."""
+
+
+def unfinished(dialect: str, text: str) -> Reply:
+    """An answer that says this, and then neither ends nor goes on."""
+    events = b"".join(DIALECTS[dialect].events(Answer(text=text, piece=7), "demo"))
+    begun, found, _ = events.partition(TEXT_ENDS[dialect])
+    assert found
+    return Reply(begun, [("content-type", "text/event-stream")], hangs=True)
 
 
 class Blind:

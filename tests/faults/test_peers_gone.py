@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
-import httpx2
-import openai
 import pytest
 
 from safeguards_extproc.core.record import Record
@@ -23,17 +21,12 @@ from tests.envoy.background import PATIENCE_S, until
 from tests.envoy.recorder import Reply
 from tests.envoy.rig import UPSTREAM, Filter, Rig, post
 from tests.envoy.scenes import DIALECTS
-from tests.envoy.sdk import client
+from tests.envoy.sdk import BROKEN, client
+from tests.faults.conftest import unfinished
 
 pytestmark = [pytest.mark.real, pytest.mark.parametrize("dialect", DIALECTS)]
 
 _number = itertools.count()
-
-BROKEN = (openai.APIConnectionError, httpx2.RemoteProtocolError)
-"""What the SDKs raise where a transfer breaks off."""
-
-ENDS = {"openai_chat": b'"finish_reason":"stop"', "anthropic_messages": b"event: content_block_stop"}
-"""Where a stream says that its text has ended."""
 
 
 @contextmanager
@@ -127,11 +120,10 @@ def test_an_upstream_leaves_before_its_headers(rig: Rig, dialect: str, stream: b
 
 
 def test_an_upstream_leaves_in_mid_stream(rig: Rig, dialect: str) -> None:
-    """The client sees a broken transfer, and nothing of the word that was still being looked at."""
+    """The client sees a broken transfer, and no more than what had been looked at."""
     name, ours = f"gone-{next(_number)}", client(dialect, rig.urls["ingress"], **{UPSTREAM[0]: UPSTREAM[1]})
     text = f"{scenes.SLOW.text[:1500]} It is called {scenes.BAD[:6]}"
-    begun, _, _ = b"".join(ANSWERS[dialect].events(Answer(text=text, piece=7), "demo")).partition(ENDS[dialect])
-    rig.recorder.replies[name] = Reply(begun, [("content-type", "text/event-stream")], hangs=True)
+    rig.recorder.replies[name] = reply = unfinished(dialect, text)
     with left_clean(rig.main):
         pieces = ours.pieces(name, scenes.QUESTION)
         said = next(pieces)
@@ -143,7 +135,7 @@ def test_an_upstream_leaves_in_mid_stream(rig: Rig, dialect: str) -> None:
     assert text.startswith(said)
     account = record.response.account
     assert ("closed", False) == (record.termination, account.released_unscanned)
-    assert account.bytes_released == account.bytes_written <= account.bytes_in <= len(begun)
+    assert account.bytes_released == account.bytes_written <= account.bytes_in <= len(reply.body)
     assert len(said) <= account.channels["content"].scanned <= account.channels["content"].chars <= len(text)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
+import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ Disk = tuple[Filter, Path]
 
 
 @pytest.fixture(params=["go-on", "refuse"])
-def disk(request: pytest.FixtureRequest, rig: Rig, blind: Blind, tmp_path: Path) -> Iterator[Disk]:
+def disk(request: pytest.FixtureRequest, rig: Rig, blind: Blind, tmp_path: Path) -> Disk:
     """A filter whose records lie on a small disk of its own, and that disk."""
     mount = f"mount -t tmpfs -o size={SIZE} none {tmp_path / 'disk'}"
     (tmp_path / "disk").mkdir()
@@ -42,7 +43,7 @@ def disk(request: pytest.FixtureRequest, rig: Rig, blind: Blind, tmp_path: Path)
     one = blind.start(rules.words("nothing"), records=records, options=options, within=within)
     seen = Path(f"/proc/{one.part.process.pid}/root{tmp_path}/disk")
     one.records = seen / records.name
-    yield one, seen
+    return one, seen
 
 
 def ask(rig: Rig) -> tuple[int, str]:
@@ -56,10 +57,8 @@ def ask(rig: Rig) -> tuple[int, str]:
 
 def fill(path: Path) -> None:
     """Write until nothing fits any more."""
-    with path.open("wb", buffering=0) as file, pytest.raises(OSError) as caught:
-        while True:
-            file.write(bytes(1024))
-    assert errno.ENOSPC == caught.value.errno
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        file.writelines(itertools.repeat(bytes(1024)))
 
 
 def starve(rig: Rig, one: Filter) -> list[str]:
