@@ -17,9 +17,12 @@ from safeguards_extproc.wire.paths import normalise
 
 __all__ = ["FORMATS", "ROWS", "Row", "decoder", "resolve"]
 
+_VERTEX = ("/publishers/anthropic/models/{model}:rawpredict", "/publishers/anthropic/models/count-tokens:rawpredict")
+
 ROWS = (
     Row(OpenAIChat(), ("/chat/completions",)),
-    Row(AnthropicMessages(), ("/v1/messages", "/v1/messages/count_tokens")),
+    Row(AnthropicMessages(), ("/v1/messages", "/v1/messages/count_tokens", *_VERTEX)),
+    Row(AnthropicMessages(streamed=True), ("/publishers/anthropic/models/{model}:streamrawpredict",)),
     Row(Opaque(), ()),
 )
 """A format may have several rows, each a variant of its own paths; the first of a name stands for it."""

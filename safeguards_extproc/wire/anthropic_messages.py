@@ -1,4 +1,4 @@
-"""Anthropic Messages, and the requests that only count its tokens."""
+"""Anthropic Messages, from Anthropic or through Vertex AI, and the requests that only count its tokens."""
 
 from __future__ import annotations
 
@@ -28,13 +28,17 @@ _ERRORS = {
 
 
 class AnthropicMessages:
-    """A `core.text.Format`."""
+    """A `core.text.Format`. `streamed`: the path asks for an event stream, whatever the body says."""
 
     name = "anthropic_messages"
+
+    def __init__(self, *, streamed: bool = False) -> None:
+        self._streamed = streamed
 
     def read_request(self, body: bytes) -> Document:
         document, raw = anthropic_read.request(_object(body, MAX_VALUES))
         fill(body, raw, document.segments)
+        document.streamed = document.streamed or self._streamed
         return document
 
     def read_response(self, body: bytes, status: int) -> Document:

@@ -21,7 +21,7 @@ _OUTSIDE = frozenset(("tool_result", "search_result", "document"))
 _TOOL_WORDS = SCHEMA_WORDS | {"max_uses", "allowed_domains", "blocked_domains", "user_location", "citations"}
 _REQUEST_IDENTIFIERS = words(
     "model service_tier speed inference_geo user_profile_id workspace_id type ttl effort display container "
-    "authorization_token"
+    "authorization_token anthropic_version anthropic_beta"
 )
 _IDENTIFIERS = words(
     "type id role model tool_use_id stop_reason media_type file_id error_code page_age retrieved_at category "

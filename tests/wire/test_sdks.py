@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anthropic
@@ -11,6 +11,7 @@ import openai
 import pytest
 from aiohttp import web
 
+from safeguards_extproc import wire
 from safeguards_extproc.core.text import Answer, Format, Refusal
 from safeguards_extproc.wire import FORMATS
 from safeguards_extproc.wire.refusals import EVENTS
@@ -23,14 +24,18 @@ ASK: Any = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
 
 @dataclass(slots=True)
 class Server:
-    """Gives every request the same answer, and counts them."""
+    """Gives every request the same answer, and remembers where it was asked."""
 
     url: str = ""
     answer: Answer | None = None
-    requests: int = 0
+    paths: list[str] = field(default_factory=list)
 
-    async def handle(self, _: web.Request) -> web.Response:
-        self.requests += 1
+    @property
+    def requests(self) -> int:
+        return len(self.paths)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.paths.append(request.path_qs)
         assert self.answer is not None
         return web.Response(status=self.answer.status, headers=self.answer.headers, body=self.answer.body)
 
@@ -182,6 +187,31 @@ async def test_anthropic_sees_a_stopped_stream_as_refused(server: Server, claude
             async with claude.messages.stream(**ASK, max_tokens=9) as helper:
                 final = await helper.get_final_message()
             assert (final.stop_reason == "refusal") == (count < total)
+
+
+async def test_anthropic_through_vertex_sees_the_same(server: Server) -> None:
+    """The client for Vertex AI asks at the paths that the table claims, and reads refusals, answers and endings."""
+    async with anthropic.AsyncAnthropicVertex(
+        region="us-east5", project_id="p", access_token="none", base_url=server.url + "/v1"
+    ) as claude:
+        server.answer = ANTHROPIC.refuse(NO)
+        with pytest.raises(anthropic.BadRequestError) as caught:
+            await claude.messages.create(**ASK, max_tokens=9)
+        assert server.requests == 1
+        assert "Not that." in caught.value.message
+        server.answer = ANTHROPIC.answer(NO, model="demo", streamed=False)
+        assert (await claude.messages.create(**ASK, max_tokens=9)).stop_reason == "refusal"
+        server.answer = stopped(ANTHROPIC, golden("anthropic_messages", "response.sse")[-1], 5)
+        async with claude.messages.stream(**ASK, max_tokens=9) as helper:
+            final = await helper.get_final_message()
+        assert final.stop_reason == "refusal"
+        server.answer = Answer(200, [("content-type", "application/json")], b'{"input_tokens":7}')
+        assert (await claude.messages.count_tokens(**ASK)).input_tokens == 7
+    found = [wire.resolve("auto", {":method": "POST", ":path": path}) for path in server.paths]
+    assert [(ANTHROPIC.name, "demo")] * 3 + [(ANTHROPIC.name, "")] == [
+        (format_.name, model) for format_, model in found
+    ]
+    assert [False, False, True, False] == [format_.read_request(b"{}").streamed for format_, _ in found]
 
 
 async def test_a_bare_cut_would_read_as_success(

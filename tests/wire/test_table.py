@@ -36,6 +36,27 @@ def test_paths_lead_to_formats(target: str, name: str) -> None:
     assert wire.resolve("auto", post(target))[0].name == name
 
 
+VERTEX = "/v1/projects/p/locations/us-east5/publishers/anthropic/models/"
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "streamed"),
+    [
+        ("claude-opus-4-1@20250805:rawPredict", "claude-opus-4-1@20250805", False),
+        ("claude-opus-4-1%4020250805:streamRawPredict", "claude-opus-4-1@20250805", True),
+        ("count-tokens:rawPredict", "", False),
+    ],
+)
+def test_vertex_names_the_model_and_the_stream_in_the_path(target: str, model: str, streamed: bool) -> None:
+    """The body need say neither; the request that counts tokens names its model in the body."""
+    format_, named = wire.resolve("auto", post(VERTEX + target))
+    assert (format_.name, named) == ("anthropic_messages", model)
+    body = b'{"anthropic_version":"vertex-2023-10-16","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}'
+    document = format_.read_request(body)
+    assert document.streamed == streamed
+    assert ["hello"] == [segment.text for segment in document.segments]
+
+
 def test_only_post_carries_an_exchange() -> None:
     """Other methods have no body to read; the method's case does not matter."""
     assert wire.resolve("auto", {":method": "GET", ":path": "/v1/messages"})[0].name == "opaque"
