@@ -38,16 +38,20 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     patterns = Processor("patterns", rig.ours("policies/minimal.yaml"))
+    cores = os.cpu_count() or 1
+    every_core = Processor(
+        f"patterns, {cores} workers", rig.ours("policies/minimal.yaml", "--workers", str(cores)), workers=cores
+    )
     screened = Processor("screen", rig.ours("policies/demo.yaml"), screened=True)
     reference = [Processor("reference", (options.reference, "{socket}", "duplex"))] if options.reference else []
     figures: dict[str, Any] = {
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "machine": f"{cores} cores, {platform.machine()}",
         "python": platform.python_version(),
     }
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         if "load" in options.only:
-            processors = [Processor("none"), *reference, patterns]
+            processors = [Processor("none"), *reference, patterns, every_core]
             figures["load"] = load(processors, folder, options.seconds, options.rounds)
         if "stream" in options.only:
             figures["stream"] = stream([Processor("none"), *reference, patterns], folder)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,24 @@ ANSWER = json.dumps(
 
 @dataclass(frozen=True)
 class Processor:
-    """A row of the bench. `argv` starts it, with the socket appended where `{socket}` stands; () is none at all."""
+    """A row of the bench. `argv` starts it, with the socket put in where `{socket}` stands; () is none at all.
+
+    Of several `workers`, each but the first has its number at the end of its socket's path.
+    """
 
     name: str
     argv: tuple[str, ...] = ()
     screened: bool = False
+    workers: int = 1
+
+    def sockets(self, first: Path) -> list[Path]:
+        """One for each worker."""
+        return [first, *(first.with_name(f"{first.name}.{index}") for index in range(1, self.workers))]
 
 
 def ours(policy: str, *extra: str) -> tuple[str, ...]:
     serve = (sys.executable, "-m", "safeguards_extproc", "serve", "--policy", policy, "--listen", "unix://{socket}")
-    return (*serve, "--health", "127.0.0.1:0", "--records", "{folder}/records.jsonl", *extra)
+    return (*serve, "--health", "", "--records", "{folder}/records.jsonl", *extra)
 
 
 @dataclass
@@ -141,10 +150,13 @@ def running(processor: Processor, folder: Path, *, mode: str = "duplex", stream:
                 ends.callback(processes.stop, server.part)
                 argv += ["--triton", server.grpc]
             part = started("processor", argv)
-            processes.wait(part, lambda: processes.accepts(socket), timeout_s=60)
-            charged = [psutil.Process(part.process.pid)]
+            for each in processor.sockets(socket):
+                processes.wait(part, partial(processes.accepts, each), timeout_s=60)
+            parent = psutil.Process(part.process.pid)
+            charged = [parent, *parent.children()]
         rendered = document(upstream, mode=mode if processor.argv else None)
-        addresses = envoy.Addresses(upstream or f"127.0.0.1:{port}", (f"unix://{socket}",))
+        filters = tuple(f"unix://{each}" for each in processor.sockets(socket))
+        addresses = envoy.Addresses(upstream or f"127.0.0.1:{port}", filters)
         if not upstream:
             rendered["static_resources"]["listeners"][1]["address"] = envoy.address(f"127.0.0.1:{port}")
         front = envoy.start(rendered, addresses, folder, workers=1)
