@@ -28,11 +28,11 @@ replay: $(READY) ## send CAPTURE=traffic.jsonl(.gz) through the same stack; REPO
 	@test -n "$(CAPTURE)" || { echo "usage: make replay CAPTURE=traffic.jsonl"; exit 2; }
 	@$(LOCAL) --name replay --traffic $(CAPTURE) --rows 40 $(if $(REPORT),--report $(REPORT)) --once
 
-check: $(READY) ## format, lint, types, and every test that starts no other program; under a minute
+check: $(READY) ## format, lint, types, and every test that is quick and starts no other program; under a minute
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
-	@$(PY) -m pytest -q -n $(JOBS) -m "not real"
+	@$(PY) -m pytest -q -n $(JOBS) -m "not real and not long"
 
 test: $(READY) ## every test, on real Envoy and Triton
 	@$(PY) -m pytest -q -n $(JOBS)

@@ -20,6 +20,7 @@ from tests.faults.witness import STRICT, play
 ROUNDS, EACH = 20, 500
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(ROUNDS))
 def test_ten_thousand_broken_exchanges(number: int) -> None:
     """Whatever is cut, doubled, swapped, late, slow or wrong: only IllegalEvent is raised, every word that left had
