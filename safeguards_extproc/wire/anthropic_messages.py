@@ -9,8 +9,9 @@ from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import anthropic_read, refusals, sse
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire.anthropic_stream import MessageStream, details, event, fill, last_events, message
+from safeguards_extproc.wire.anthropic_stream import MessageStream, details, event, last_events, message
 from safeguards_extproc.wire.leaves import Leaves
+from safeguards_extproc.wire.raw import fill
 from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
 
 ID_HEADER = "request-id"

@@ -6,7 +6,6 @@ fails on a delta of a block that never opened, on a message_delta without usage 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,15 +13,15 @@ from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Ref
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import anthropic_read, sse
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire.leaves import Leaves, aside
-from safeguards_extproc.wire.strict_json import loads, spans
+from safeguards_extproc.wire.leaves import aside
+from safeguards_extproc.wire.raw import fill
+from safeguards_extproc.wire.strict_json import loads
 
 _TEXT: Channel = (Kind.CONTENT, "0")
 _TEXT_PATH: Path = ("delta", "text")
 _CALL: Channel = (Kind.TOOL_CALL, "0")
 _TEXT_KEYS = frozenset(("type", "text"))
 _EVENT_KEYS = frozenset(("type", "index", "delta"))
-_EMPTY = re.compile(rb"[{\[]\s*[}\]]").fullmatch
 _GROWS = b'"content_block_delta"'
 
 
@@ -56,25 +55,6 @@ def last_events(refusal: Refusal, output_tokens: int) -> bytes:
     return event({"type": "message_delta", "delta": delta, "usage": {"output_tokens": output_tokens}}) + event(
         {"type": "message_stop"}
     )
-
-
-def fill(body: bytes, raw: Sequence[Segment], segments: list[Segment]) -> None:
-    """Give each raw segment the JSON at its path, as written. An empty object says nothing and goes, as a stream
-    has no event for it. JSON with escapes is read by its decoded strings instead, so that none hides in them."""
-    if not raw:
-        return
-    found = spans(body, [segment.path for segment in raw])
-    instead: dict[int, list[Segment]] = {}
-    for segment in raw:
-        written = body[slice(*found[segment.path])]
-        if b"\\u" in written:
-            leaves = Leaves()
-            leaves.tree(segment.channel, loads(written), segment.path, words=frozenset())
-            instead[id(segment)] = leaves.segments
-        else:
-            segment.text = written.decode()
-            instead[id(segment)] = [] if _EMPTY(written) else [segment]
-    segments[:] = [given for known in segments for given in instead.get(id(known), (known,))]
 
 
 class MessageStream:
