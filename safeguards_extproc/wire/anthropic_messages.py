@@ -9,7 +9,7 @@ from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import anthropic_read, refusals, sse
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire.anthropic_stream import MessageStream, details, event, last_events, message
+from safeguards_extproc.wire.anthropic_stream import MessageStream, event, refused, refused_events
 from safeguards_extproc.wire.leaves import Leaves
 from safeguards_extproc.wire.raw import fill
 from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
@@ -80,12 +80,10 @@ class AnthropicMessages:
         return refusals.error(refusal, body, id_header=ID_HEADER)
 
     def answer(self, refusal: Refusal, *, model: str, streamed: bool) -> Answer:
-        """Usage is zero: no model was asked for what the client gets."""
-        start = message("msg_" + refusal.id, model)
         if streamed:
-            body = event({"type": "message_start", "message": start}) + last_events(refusal, 0)
+            body = b"".join(map(event, refused_events(refusal, model)))
         else:
-            body = editing.dumps({**start, "stop_reason": "refusal", "stop_details": details(refusal)})
+            body = editing.dumps(refused(refusal, model))
         return refusals.success(refusal, body, id_header=ID_HEADER, streamed=streamed)
 
 

@@ -49,16 +49,29 @@ def details(refusal: Refusal) -> dict[str, Any]:
     return {"type": "refusal", "category": refusal.category or None, "explanation": refusal.message or None}
 
 
-def last_events(refusal: Refusal, output_tokens: int) -> bytes:
+def last_events(refusal: Refusal, output_tokens: int) -> list[dict[str, Any]]:
     """The end of a message that is refused."""
     delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": details(refusal)}
-    return event({"type": "message_delta", "delta": delta, "usage": {"output_tokens": output_tokens}}) + event(
-        {"type": "message_stop"}
-    )
+    return [
+        {"type": "message_delta", "delta": delta, "usage": {"output_tokens": output_tokens}},
+        {"type": "message_stop"},
+    ]
 
 
-class MessageStream:
-    """A `core.text.StreamReader`."""
+def refused(refusal: Refusal, model: str) -> dict[str, Any]:
+    """A whole answer that says no. Usage is zero: no model was asked for what the client gets."""
+    start = message("msg_" + refusal.id, model)
+    return {**start, "stop_reason": "refusal", "stop_details": details(refusal)}
+
+
+def refused_events(refusal: Refusal, model: str) -> list[dict[str, Any]]:
+    """The same as a stream."""
+    start = {"type": "message_start", "message": message("msg_" + refusal.id, model)}
+    return [start, *last_events(refusal, 0)]
+
+
+class MessageEvents:
+    """What the events of one message say, whatever frames they come in: an `invoke_stream.Chunks`."""
 
     __slots__ = ("_begun", "_channels", "_ended", "_head", "_open", "_tokens")
 
@@ -69,16 +82,8 @@ class MessageStream:
         self._open: dict[int, None] = {}  # blocks that the client has seen opened
         self._tokens = 0
 
-    def read(self, frame: bytes) -> Reading:
-        _, data = sse.fields(frame)
-        if not data:
-            return Reading()
-        try:
-            body = loads(data)
-        except MalformedBody as error:
-            return Reading(unread=error.reason)
-        if type(body) is not dict:
-            return Reading(unread="shape")
+    def read(self, body: dict[str, Any], data: bytes) -> Reading:
+        """One event, `body`, which stands in `data` as JSON."""
         delta = body.get("delta")
         if (
             type(delta) is dict
@@ -130,16 +135,8 @@ class MessageStream:
             self._channels.pop(channel, None)
         return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)))
 
-    def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
-        return sse.with_data(frame, editing.apply(sse.fields(frame)[1], edits))
-
-    def released(self, frame: bytes) -> None:
-        if _GROWS in frame:
-            return
-        try:
-            body = loads(sse.fields(frame)[1])
-        except MalformedBody:
-            return
+    def released(self, body: dict[str, Any]) -> None:
+        """The client has been sent this event."""
         match body:
             case {"type": "message_start"}:
                 self._begun = True
@@ -153,15 +150,51 @@ class MessageStream:
             case {"usage": {"output_tokens": int(tokens)}} | {"message": {"usage": {"output_tokens": int(tokens)}}}:
                 self._tokens = tokens
 
-    def ending(self, refusal: Refusal) -> bytes:
+    def ending(self, refusal: Refusal) -> list[dict[str, Any]]:
+        """The events that end what has been released."""
         if self._ended:
-            return b""
-        events = []
+            return []
+        events: list[dict[str, Any]] = []
         if not self._begun:
             id_, model = (self._head or {}).get("id"), (self._head or {}).get("model")
-            events.append(event({"type": "message_start", "message": message(id_ or "msg_" + refusal.id, model or "")}))
-        events += [event({"type": "content_block_stop", "index": index}) for index in self._open]
-        return b"".join([*events, last_events(refusal, self._tokens)])
+            events.append({"type": "message_start", "message": message(id_ or "msg_" + refusal.id, model or "")})
+        events += [{"type": "content_block_stop", "index": index} for index in self._open]
+        return events + last_events(refusal, self._tokens)
+
+
+class MessageStream:
+    """A `core.text.StreamReader` of a message in server-sent events."""
+
+    __slots__ = ("_events",)
+
+    def __init__(self) -> None:
+        self._events = MessageEvents()
+
+    def read(self, frame: bytes) -> Reading:
+        _, data = sse.fields(frame)
+        if not data:
+            return Reading()
+        try:
+            body = loads(data)
+        except MalformedBody as error:
+            return Reading(unread=error.reason)
+        return self._events.read(body, data) if type(body) is dict else Reading(unread="shape")
+
+    def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
+        return sse.with_data(frame, editing.apply(sse.fields(frame)[1], edits))
+
+    def released(self, frame: bytes) -> None:
+        if _GROWS in frame:
+            return
+        try:
+            body = loads(sse.fields(frame)[1])
+        except MalformedBody:
+            return
+        if type(body) is dict:
+            self._events.released(body)
+
+    def ending(self, refusal: Refusal) -> bytes:
+        return b"".join(map(event, self._events.ending(refusal)))
 
 
 _EVENT_IDENTIFIERS = frozenset(("type",))
