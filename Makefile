@@ -13,7 +13,7 @@ TORCH  := 2.13.0
 LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORER)) $(if $(PORT),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay check test bench proto format clean
+.PHONY: help setup demo replay check test bench fuzz proto format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -39,6 +39,10 @@ test: $(READY) ## every test, on real Envoy and Triton
 
 bench: $(READY) ## measure; REFERENCE=BIN compares with a processor that decides nothing, ONLY="load stream" is a part
 	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ONLY),--only $(ONLY))
+
+fuzz: $(READY) ## throw broken inputs at every parser, SECONDS for each; TARGET="json path" are some
+	@$(PIP) -e ".[fuzz]"
+	@$(PY) -m fuzz --seconds $(or $(SECONDS),60) $(TARGET)
 
 proto: $(READY) ## generate code from proto/
 	@$(PY) -m tools.proto

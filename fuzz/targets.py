@@ -1,0 +1,110 @@
+"""What is fuzzed: every parser that reads bytes which somebody else chose. `TARGETS` is the table.
+
+A target takes any bytes and raises only if a promise is broken. Wire formats are held to the contract of their tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from safeguards_extproc.adapters import extproc
+from safeguards_extproc.errors import IllegalEvent, LimitExceeded, MalformedBody
+from safeguards_extproc.policy.load import parse
+from safeguards_extproc.policy.problems import PolicyError
+from safeguards_extproc.records.encode import from_json
+from safeguards_extproc.wire import FORMATS, strict_json
+from safeguards_extproc.wire.encodings import Decoder
+from safeguards_extproc.wire.paths import normalise
+from tests.adapters.peer import DUPLEX, body, headers, trailers
+from tests.contract import wire_contract as contract
+
+Target = Callable[[bytes], None]
+
+ENCODINGS = ("gzip", "deflate", "br", "zstd", "gzip, br", "identity")
+DECODED = 1 << 20
+CHUNKED = 512
+"""Bodies up to so long are cut in every way; a byte at a time takes long."""
+
+
+def wire_format(name: str, data: bytes) -> None:
+    """Reading is total, in both directions, whole and streamed, and frames do not depend on chunks."""
+    contract.reading_is_total(FORMATS[name], data)
+    if len(data) <= CHUNKED:
+        contract.frames_do_not_depend_on_chunks(FORMATS[name], data)
+
+
+def json_text(data: bytes) -> None:
+    """What the strict parser takes, the standard library's reads as the same."""
+    try:
+        value = strict_json.loads(data)
+    except MalformedBody:
+        return
+    if value != json.loads(data):
+        raise AssertionError("read otherwise than by the standard library")
+
+
+def encoding(data: bytes) -> None:
+    """At most the limit comes out, in however many chunks it goes in."""
+    decoder = Decoder(ENCODINGS[data[0] % len(ENCODINGS)] if data else "gzip", DECODED)
+    with contextlib.suppress(MalformedBody, LimitExceeded):
+        plain = b"".join(decoder.push(data[at : at + 512]) for at in range(1, len(data), 512))
+        if len(plain + decoder.finish()) > DECODED:
+            raise AssertionError("more than the limit came out")
+
+
+def envoy_message(data: bytes) -> None:
+    """A message is read or refused."""
+    for read in (extproc.opened, extproc.decode):
+        with contextlib.suppress(IllegalEvent):
+            read(data)
+
+
+def path(data: bytes) -> None:
+    """A path is made normal once and for all."""
+    normal, _ = normalise(data.decode("latin-1"))
+    if not normal.startswith("/"):
+        raise AssertionError("not a path")
+
+
+def policy(data: bytes) -> None:
+    """A document becomes a policy, or every problem with it is told."""
+    with contextlib.suppress(PolicyError):
+        parse(data.decode("utf-8", "replace"), "fuzzed")
+
+
+def record(data: bytes) -> None:
+    """A line is a record or none."""
+    with contextlib.suppress(ValueError):
+        from_json(data)
+
+
+TARGETS: Mapping[str, Target] = {
+    **{name: partial(wire_format, name) for name in FORMATS},
+    "json": json_text,
+    "encoding": encoding,
+    "envoy": envoy_message,
+    "path": path,
+    "policy": policy,
+    "record": record,
+}
+
+
+def seeds(name: str) -> Iterable[bytes]:
+    """Valid inputs to begin with: the golden bodies of a format, else of all."""
+    if name == "envoy":
+        for direction in ("request", "response"):
+            yield headers(direction, mode=DUPLEX, path="/v1/messages")
+            yield body(direction, b"{}", end=True)
+            yield trailers(direction)
+        return
+    folder = contract.GOLDEN / name
+    for file in sorted((folder if folder.is_dir() else contract.GOLDEN).rglob("*")):
+        if file.is_file():
+            yield file.read_bytes()
+    if name == "policy":
+        for file in sorted(Path("policies").glob("*.yaml")):
+            yield file.read_bytes()
