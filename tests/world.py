@@ -104,6 +104,13 @@ class Plain:
         except (ValueError, KeyError, TypeError) as error:
             raise MalformedBody("syntax") from error
 
+    def shape(self, body: bytes) -> dict[str, object]:
+        try:
+            said = json.loads(body)
+        except ValueError as error:
+            raise MalformedBody("syntax") from error
+        return said if isinstance(said, dict) else {}
+
     def read_request(self, body: bytes) -> Document:
         return self._read(body, Kind.USER)
 
@@ -160,6 +167,12 @@ class Bomb:
 class _PlainWire:
     def resolve(self, name: str, fields: Mapping[str, str]) -> tuple[Plain, str]:
         return Plain("opaque") if fields.get(":path", "").startswith("/opaque") else Plain(), ""
+
+    def promises(self, beginning: bytes) -> bool:
+        return beginning.lstrip()[:1] in (b"", b"{")
+
+    def recognise(self, body: bytes) -> Plain | None:
+        return Plain() if "text" in Plain().shape(body) else None
 
     def decoder(self, encoding: str, limit: int) -> Reverse | Bomb:
         if encoding == "bomb":

@@ -20,7 +20,10 @@ UNROUTED = Route("none", inspect=False)
 
 @dataclass(slots=True)
 class Context:
-    """`out` collects the effects of one `feed`. `now` is the time of the event at hand, `began` that of the first."""
+    """`out` collects the effects of one `feed`. `now` is the time of the event at hand, `began` that of the first.
+
+    `pending`: no header tells the format, and the request's body may yet.
+    """
 
     policy: Policy
     wire: Wire
@@ -34,6 +37,7 @@ class Context:
     format: Format | None = None
     model: str = ""
     streamed: bool = False
+    pending: bool = False
 
     def ms(self) -> float:
         """Milliseconds since the exchange began."""

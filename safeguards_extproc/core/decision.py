@@ -116,7 +116,7 @@ class Facts:
 
     `scores` keeps the maximum per kind of text and per "detector.label". `failed` and `skipped` map a detector to the
     first reason. `uninspectable` is "" or why the text could not be read: "opaque", "malformed", "encoding",
-    "too-large", "unread", "not-sent".
+    "too-large", "unread", "not-sent", "websocket", "grpc", "binary".
     """
 
     direction: Direction

@@ -46,6 +46,8 @@ class Exchange:
         method, target = fields.get(":method", ""), fields.get(":path", "")
         ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
         ctx.format, ctx.model = ctx.wire.resolve(ctx.route.format, fields)
+        unknown = ctx.route.format == "auto" and ctx.format.name == "opaque"
+        ctx.pending = ctx.route.inspect and unknown and method.upper() == "POST"
         self._method, self._trace = method, fields.get("traceparent", "")[3:35]
         request = RequestLane(ctx)
         self._lanes = (request, ResponseLane(ctx, request.lets_answer))
@@ -109,6 +111,8 @@ class Exchange:
             lane.trailers(event)
 
     def _advance(self, request: RequestLane, response: ResponseLane) -> None:
+        if self._ctx.pending and response.ended and not request.enforcing:
+            request.recognise()
         request.advance()
         if request.refused:
             self._refuse(request.refused, request.phase.applied, as_error=self._ctx.route.refuse_as == "error")

@@ -9,6 +9,7 @@ import enum
 from collections import deque
 from dataclasses import dataclass, field
 
+from safeguards_extproc.core import media
 from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import Release
 from safeguards_extproc.core.events import BodyMode
@@ -19,11 +20,15 @@ from safeguards_extproc.errors import LimitExceeded, MalformedBody
 OVERHEAD = 64
 """Bytes of frames that may be held for each byte of text in `Limits.held_bytes`: a token's frame takes so many."""
 
+SWITCHING = 101
+"""The status with which a connection becomes something else."""
+
 
 class Reading(enum.Enum):
     """How the body is read."""
 
     NOT = "not at all"
+    LATER = "once the request has told the format"
     WHOLE = "whole"
     STREAM = "frame by frame"
 
@@ -77,14 +82,22 @@ class Intake:
         ctx, self.fields = self._ctx, fields
         status = fields.get(":status", "")
         self.status = int(status) if status.isdecimal() else 0
-        self._scan.facts.features.update(status=self.status, model=ctx.model, streamed=ctx.streamed)
+        features = self._scan.facts.features
+        features.update(status=self.status, model=ctx.model, streamed=ctx.streamed)
         if end or not ctx.route.inspect:
             return
+        if self.status == SWITCHING:
+            self._give_up_reading(media.WEBSOCKET)
+            return
+        if ctx.pending:
+            self.reading = Reading.LATER
+            return
+        features["format"] = ctx.format.name if ctx.format else "opaque"
         if ctx.format is None or ctx.format.name == "opaque":
-            self._give_up_reading("opaque")
+            self._give_up_reading(media.unknown(fields))
         elif ctx.mode(Direction.RESPONSE) in (BodyMode.NONE, BodyMode.PARTIAL):
             self._give_up_reading("not-sent")
-        elif (framer := ctx.format.framer(_media(fields))) is None:
+        elif (framer := ctx.format.framer(media.media(fields))) is None:
             self.reading = Reading.WHOLE
         else:
             self.reading = Reading.STREAM
@@ -100,7 +113,22 @@ class Intake:
         """Bytes as they came."""
         if self.reading is Reading.NOT or not self.enforcing:
             self.raw.append(data)
-        if self.reading is Reading.WHOLE:
+        self._hear(data, end=end)
+
+    def resume(self, *, end: bool) -> None:
+        """The format is known: read what came before that; `end` if that is all."""
+        data, self.chunks, self.kept_bytes = b"".join(self.chunks), [], 0
+        self.reading = Reading.NOT
+        self.headers(self.fields, end=False)
+        if self.reading is not Reading.NOT:
+            self._hear(data, end=end)
+        elif self.enforcing and not self._scan.terminal:
+            self.raw.append(data)
+        if end:
+            self.end()
+
+    def _hear(self, data: bytes, *, end: bool) -> None:
+        if self.reading in (Reading.WHOLE, Reading.LATER):
             self.chunks.append(data)
             self.kept_bytes += len(data)
             if self._scan.account.bytes_in > self._ctx.route.limits.response_bytes:
@@ -222,8 +250,3 @@ class Intake:
         self._scan.account.frames_unread += 1
         self._framer = None
         return self._scan.unread(reason, final=True)
-
-
-def _media(fields: dict[str, str]) -> str:
-    """The media type, without its parameters."""
-    return fields.get("content-type", "").partition(";")[0].strip().lower()

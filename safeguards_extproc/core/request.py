@@ -2,6 +2,8 @@
 
 hold: headers and body wait for the verdict. overlap: they go on at once, and the response waits for the verdict.
 observe: they go on at once, and nothing waits.
+
+Where no header tells the format, the body is read for its shape; until then the response waits with it.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from safeguards_extproc.core import context as shared
+from safeguards_extproc.core import media
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
 from safeguards_extproc.core.context import OURS, Context
 from safeguards_extproc.core.decision import Action, Gate, Verdict
@@ -18,13 +21,16 @@ from safeguards_extproc.core.lifecycle import Stage, step
 from safeguards_extproc.core.outbox import Last, outbox
 from safeguards_extproc.core.record import Phase
 from safeguards_extproc.core.redact import chosen, edits
-from safeguards_extproc.core.text import Direction, Document, Edit, Segment
+from safeguards_extproc.core.text import Direction, Document, Edit, Format, Segment
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TIMER = "request-body"
 
 MODEL_CHARS = 128
 """The most of a model's name that is kept: a client chooses it."""
+
+BEGINNING = 64
+"""Bytes at the start of a body of unknown format that show whether it is worth waiting for."""
 
 UNREADABLE = {"content-encoding": "encoding", "values": "too-large"}
 """What policy is told of a body that is malformed in one of these ways."""
@@ -68,10 +74,13 @@ class RequestLane:
         self._inspects = ctx.route.inspect and not event.end
         if not ctx.route.inspect:
             self.settled = True
+        elif media.upgrades(fields):
+            self._give_up_reading(media.WEBSOCKET)
         elif event.end:
+            ctx.pending = False
             self._conclude()
-        elif ctx.format is None or ctx.format.name == "opaque":
-            self._give_up_reading("opaque")
+        elif ctx.format is None or (ctx.format.name == "opaque" and not ctx.pending):
+            self._give_up_reading(media.unknown(fields))
         elif ctx.mode(Direction.REQUEST) in (BodyMode.NONE, BodyMode.PARTIAL):
             self._give_up_reading("not-sent")
         if self.refused:
@@ -100,6 +109,8 @@ class RequestLane:
                 self.held += len(data)
             if account.bytes_in > self.ctx.route.limits.request_bytes:
                 self._give_up_reading("too-large")
+            elif self.ctx.pending and account.bytes_in - len(data) < BEGINNING:
+                self._look_ahead()
         if event.end or self.ctx.mode(Direction.REQUEST) is BodyMode.BUFFERED:
             self._stage = Stage.ENDED
             self._end()
@@ -110,6 +121,14 @@ class RequestLane:
         self._outbox.took_trailers()
         if not late:
             self._end()
+
+    def recognise(self) -> None:
+        """Nothing waits for this request any more but the answer's format: tell it by what has come."""
+        try:
+            found = self.ctx.wire.recognise(b"".join(self._chunks))
+        except MalformedBody:
+            found = None
+        self._name(found)
 
     def woke(self, event: Woke) -> None:
         """The body took too long to come."""
@@ -142,6 +161,21 @@ class RequestLane:
             self._read()
         self.advance()
 
+    def _look_ahead(self) -> None:
+        """A body that begins as that of no known API does is not waited for."""
+        if self._fields.get("content-encoding", "identity") != "identity":
+            return
+        if not self.ctx.wire.promises(b"".join(self._chunks)[:BEGINNING]):
+            self._give_up_reading(media.unknown(self._fields))
+
+    def _name(self, found: Format | None) -> None:
+        """The body has shown its format, or that it has none that is known."""
+        if found is None:
+            self._give_up_reading(media.unknown(self._fields))
+            return
+        self.ctx.pending, self.ctx.format = False, found
+        self.scan.facts.features.update(format=found.name, recognised="body")
+
     def _read(self) -> None:
         """The body is whole: decode and parse it, and have its text scanned."""
         ctx, scan = self.ctx, self.scan
@@ -156,6 +190,10 @@ class RequestLane:
                 body = decoder.push(body) + decoder.finish()
             self._plain = body
             scan.account.bytes_decoded = len(body)
+            if ctx.pending:
+                self._name(ctx.wire.recognise(body))
+                if not self._inspects:
+                    return
             self._document = document = ctx.format.read_request(body)
         except MalformedBody as error:
             self._give_up_reading(UNREADABLE.get(error.reason, "malformed"))
@@ -180,6 +218,7 @@ class RequestLane:
 
     def _give_up_reading(self, reason: str) -> None:
         """The text cannot be judged. Policy says whether it goes on; if so it goes on as it is."""
+        self.ctx.pending = False
         verdict = self.scan.uninspectable(reason)
         if self.scan.terminal or not self.scan.waiting:
             self._inspects = False

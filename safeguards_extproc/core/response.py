@@ -56,6 +56,11 @@ class ResponseLane:
         return self._intake.status
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing more of it comes."""
+        return self._stage is Stage.ENDED
+
+    @property
     def held(self) -> int:
         """Bytes held back."""
         return self._intake.held
@@ -110,9 +115,13 @@ class ResponseLane:
 
     def advance(self) -> None:
         """Apply the verdicts that have come in and release what they clear."""
-        if self.stopped or self.done or self._stage is Stage.HEADERS or not self._may_release():
+        if self.stopped or self.done or self._stage is Stage.HEADERS:
             return
         intake, enforcing = self._intake, self._enforcing
+        if intake.reading is Reading.LATER and not self.ctx.pending:
+            intake.resume(end=self.ended)
+        if not self._may_release():
+            return
         framed = enforcing and intake.reading is Reading.STREAM
         if not self._sent and (not self._outbox.holds or self._goes_first()):
             self._send_headers()
@@ -125,6 +134,8 @@ class ResponseLane:
                 self._release_frames()
         if self.scan.terminal and enforcing:
             self._terminate(self.scan.verdict)
+            return
+        if intake.reading is Reading.LATER:
             return
         if framed:
             self._release_frames()

@@ -191,6 +191,17 @@ class Wire(Protocol):
         """
         ...
 
+    def promises(self, beginning: bytes) -> bool:
+        """Whether a body that begins so may be one that `recognise` knows; no other is waited for."""
+        ...
+
+    def recognise(self, body: bytes) -> Format | None:
+        """The format whose shape a whole body has, where no header says; None if it has none's.
+
+        Raises MalformedBody if two parsers could read it differently.
+        """
+        ...
+
     def decoder(self, encoding: str, limit: int) -> Decoder:
         """For a content-encoding header's value; at most `limit` bytes come out."""
         ...

@@ -119,7 +119,10 @@ class RuleSpec(Strict):
 
 
 class Uninspectable(Strict):
-    """What it means that a body could not be read, by the reason. `flag` lets it pass and says so."""
+    """What it means that a body could not be read, by the reason. `flag` lets it pass and says so.
+
+    `opaque` is text or JSON that no format knows; `websocket` any tunnel; `grpc` and `binary` what a media type names.
+    """
 
     opaque: OnUninspectable = "allow"
     malformed: OnUninspectable = "block"
@@ -127,6 +130,9 @@ class Uninspectable(Strict):
     too_large: Annotated[OnUninspectable, Field(alias="too-large")] = "block"
     unread: OnUninspectable = "block"
     not_sent: Annotated[OnUninspectable, Field(alias="not-sent")] = "block"
+    websocket: OnUninspectable = "block"
+    grpc: OnUninspectable = "block"
+    binary: OnUninspectable = "block"
 
 
 class Match(Strict):
@@ -190,7 +196,9 @@ class Example(Strict):
     scores: dict[str, Score] = {}
     failed: dict[str, Literal[tuple(FAILURES)]] = {}  # type: ignore[valid-type]
     features: dict[Identifier, Annotated[Any, BeforeValidator(scalar)]] = {}
-    uninspectable: Literal["", "opaque", "malformed", "encoding", "too-large", "unread", "not-sent"] = ""
+    uninspectable: Literal[
+        "", "opaque", "malformed", "encoding", "too-large", "unread", "not-sent", "websocket", "grpc", "binary"
+    ] = ""
     expect: VerdictName
     decided: VerdictName | None = None
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from safeguards_extproc.core.text import Format
+from safeguards_extproc.wire import recognised
 from safeguards_extproc.wire.anthropic_messages import AnthropicMessages
 from safeguards_extproc.wire.claims import Claims, Row
 from safeguards_extproc.wire.encodings import Decoder
 from safeguards_extproc.wire.opaque import Opaque
 from safeguards_extproc.wire.openai_chat import OpenAIChat
 from safeguards_extproc.wire.paths import normalise
+from safeguards_extproc.wire.shapes import promises
 
-__all__ = ["FORMATS", "ROWS", "Row", "decoder", "resolve"]
+__all__ = ["FORMATS", "ROWS", "Row", "decoder", "promises", "recognise", "resolve"]
 
 _VERTEX = ("/publishers/anthropic/models/{model}:rawpredict", "/publishers/anthropic/models/count-tokens:rawpredict")
 
@@ -23,6 +25,7 @@ ROWS = (
     Row(OpenAIChat(), ("/chat/completions",)),
     Row(AnthropicMessages(), ("/v1/messages", "/v1/messages/count_tokens", *_VERTEX)),
     Row(AnthropicMessages(streamed=True), ("/publishers/anthropic/models/{model}:streamrawpredict",)),
+    Row(OpenAIChat(azure=True), ("/deployments/{model}/chat/completions",)),
     Row(Opaque(), ()),
 )
 """A format may have several rows, each a variant of its own paths; the first of a name stands for it."""
@@ -42,6 +45,11 @@ def resolve(name: str, fields: Mapping[str, str]) -> tuple[Format, str]:
         if found is not None:
             return found
     return named or FORMATS["opaque"], ""
+
+
+def recognise(body: bytes) -> Format | None:
+    """See core.text.Wire."""
+    return recognised.recognise(body, FORMATS)
 
 
 def decoder(encoding: str, limit: int) -> Decoder:

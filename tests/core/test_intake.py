@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from safeguards_extproc.core.decision import Action, Limits, Release, Route, Windowing
+from safeguards_extproc.core.decision import Action, Gate, Limits, Release, Route, Windowing
 from safeguards_extproc.core.events import Body
-from tests.playbook import RESPONSE, Conversation, response_headers
-from tests.world import DONE, WordPolicy, event, plain_request
+from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
+from tests.world import DONE, WordPolicy, event, plain_request, plain_stream
 
 SMALL = Windowing(first=8, largest=16, overlap=8)
 
@@ -96,3 +96,63 @@ def test_a_whole_answer_of_too_many_windows_is_too_large():
 
     assert "too-large" == talk.record.response.account.uninspectable
     assert b"word" not in talk.client_saw()
+
+
+def test_an_answer_that_opens_a_tunnel_has_a_name():
+    """101 and what follows is no body of the API, whatever the request was."""
+    talk = asked(WordPolicy()).response(b"frames", status=101)
+
+    assert "websocket" == talk.record.response.account.uninspectable
+
+
+def waiting(policy, content_type="application/json", **headers):
+    """An observed request whose format nobody knows yet, and the headers of its answer."""
+    talk = Conversation(policy)
+    talk.feed(request_headers("/opaque"))
+    talk.feed(Body(REQUEST, b'{"text"', False))
+    talk.feed(response_headers(content_type, **headers))
+    return talk
+
+
+def test_what_waits_for_a_format_is_bounded():
+    """An answer is held for its format no further than the limit: then it is too large to read."""
+    place = Route("test", gate=Gate.OBSERVE, limits=Limits(response_bytes=10))
+    talk = waiting(WordPolicy(place=place))
+    talk.feed(Body(RESPONSE, b"x" * 11, False))
+
+    assert talk.refused is not None
+    assert "too-large" == talk.record.response.account.uninspectable
+
+
+@pytest.mark.parametrize("release", [Release.WINDOW, Release.OBSERVE])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_an_answer_that_came_before_its_format_is_read_once(release, encoded):
+    """Streamed, compressed or observed: the client gets each byte once, and each was scanned."""
+    talk = waiting(
+        WordPolicy(place=Route("test", gate=Gate.OBSERVE, release=release)),
+        "text/event-stream",
+        **({"content_encoding": "reversed"} if encoded else {}),
+    )
+    stream = plain_stream("one ", "two")
+    sent = stream[::-1] if encoded else stream
+    talk.feed(Body(RESPONSE, sent[:9], False))
+    talk.feed(Body(REQUEST, b': "hi"}', True))
+    talk.feed(Body(RESPONSE, sent[9:], True))
+
+    assert (sent if encoded and release is Release.OBSERVE else stream) == talk.client_saw()
+    assert "full" == talk.record.response.account.coverage
+    assert "plain" == talk.record.response.features["format"]
+
+
+def test_an_answer_of_no_known_format_goes_on_when_policy_lets_it():
+    """The request showed none: what was held of the answer leaves as it came."""
+    talk = Conversation(WordPolicy(place=Route("t", gate=Gate.OBSERVE), on_uninspectable=Action.ALLOW))
+    talk.feed(request_headers("/opaque"))
+    talk.feed(Body(REQUEST, b'{"colour"', False))
+    talk.feed(response_headers())
+    talk.feed(Body(RESPONSE, b"FORBI", False))
+    talk.feed(Body(REQUEST, b": 1}", True))
+    talk.feed(Body(RESPONSE, b"DDEN", True))
+
+    assert b"FORBIDDEN" == talk.client_saw()
+    assert "opaque" == talk.record.response.account.uninspectable

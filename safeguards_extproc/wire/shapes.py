@@ -1,0 +1,78 @@
+"""The shape of each API's bodies: what tells a format where no path does. A format is one line of `SHAPES`.
+
+The first line that fits counts, so what is told by more stands above what is told by less. A body that fits none is
+nobody's; one that fits the wrong line is still read whole, because formats read every string that they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from safeguards_extproc.wire.leaves import words
+
+Looks = Callable[[dict[str, Any]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """`request` judges a request's JSON object, `answer` a whole answer's or that of one event of a stream."""
+
+    format: str
+    request: Looks
+    answer: Looks
+
+
+def having(*names: str) -> Looks:
+    """An object with one of these members."""
+    return lambda body: any(name in body for name in names)
+
+
+_ANTHROPIC_FIELDS = words("system anthropic_version anthropic_beta stop_sequences thinking mcp_servers output_config")
+_ANTHROPIC_BLOCKS = words("tool_use tool_result thinking redacted_thinking document search_result server_tool_use")
+_ANTHROPIC_EVENTS = words(
+    "message message_start content_block_start content_block_delta content_block_stop message_delta message_stop"
+)
+
+
+def _anthropic_request(body: dict[str, Any]) -> bool:
+    if "messages" not in body:
+        return False
+    tools, messages = body.get("tools"), body["messages"]
+    return (
+        not _ANTHROPIC_FIELDS.isdisjoint(body)
+        or any(isinstance(tool, dict) and "input_schema" in tool for tool in _listed(tools))
+        or any(
+            isinstance(block, dict) and block.get("type") in _ANTHROPIC_BLOCKS
+            for message in _listed(messages)
+            if isinstance(message, dict)
+            for block in _listed(message.get("content"))
+            if isinstance(block, dict) and isinstance(block.get("type"), str)
+        )
+    )
+
+
+def _anthropic_answer(body: dict[str, Any]) -> bool:
+    type_ = body.get("type")
+    return isinstance(type_, str) and type_ in _ANTHROPIC_EVENTS
+
+
+def _listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+SHAPES = (
+    Shape("anthropic_messages", _anthropic_request, _anthropic_answer),
+    Shape("openai_chat", having("messages"), having("choices")),
+)
+
+
+def promises(beginning: bytes) -> bool:
+    """Whether a body that begins so may be a JSON object. Servers that guess take UTF-16 and UTF-32 too: such a body is
+    waited for, and is malformed."""
+    if len(beginning) < 4:
+        return True
+    text = beginning.decode(json.detect_encoding(beginning), "ignore").lstrip("\ufeff \t\r\n")
+    return text[:1] in ("", "{")
