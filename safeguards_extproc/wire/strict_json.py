@@ -59,6 +59,7 @@ _lenient: Any = json.JSONDecoder()
 _scan_short, _scan_long = _short.scan_once, _long.scan_once
 _scan_over, _scan_string = _lenient.scan_once, _lenient.parse_string
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+_surrogate = re.compile(rb"\\u[dD]").search
 _space = re.compile(r"[ \t\n\r]*").match
 
 
@@ -92,7 +93,7 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0) -> An
             raise MalformedBody("trailing-data", offset=_bytes(text, end))
     if body.count(b"{") + body.count(b"[") > max_depth:
         _check_depth(value, max_depth)
-    if b"\\ud" in body or b"\\uD" in body:
+    if b"\\" in body and _surrogate(body):
         _check_surrogates(value)
     return value
 
