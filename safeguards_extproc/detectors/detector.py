@@ -26,7 +26,8 @@ class Detector(Protocol):
     def find(self, text: str, views: Sequence[str]) -> Findings:
         """Every one of `scores`, the maximum over the text and its views, 0.0 where nothing was found.
 
-        Spans are places in `text` alone, in order, and do not overlap. Views that equal `text` cost nothing.
+        Spans are places in `text` alone, in order, and do not overlap: what only a view shows has a score and no span
+        here, and hiding.py finds the stretch that shows it. Views that equal `text` cost nothing.
         """
         ...
 

@@ -59,15 +59,7 @@ def expand(text: str) -> tuple[str, ...]:
     hits = _hits(text)
     if hits == [0]:
         return (text,)
-    plain = text
-    for _ in range(ROUNDS):
-        before = plain
-        for index in hits:
-            if 0 < index <= len(_STEPS):
-                plain = _STEPS[index - 1](plain)
-        if plain == before:
-            break
-        hits = _hits(plain)
+    plain, hits = _decoded(text, hits)
     views = [text]
     room = 2 * len(text) + EXTRA
     for view in (plain, *_readings(plain, hits)):
@@ -76,6 +68,24 @@ def expand(text: str) -> tuple[str, ...]:
             views.append(view)
             room -= len(view)
     return tuple(views)
+
+
+def decode(text: str) -> str:
+    """`text` folded and decoded in place: the view that leaves what is plain where it stands."""
+    return _decoded(text, _hits(text))[0]
+
+
+def _decoded(text: str, hits: list[int]) -> tuple[str, list[int]]:
+    """The text folded and decoded, and the triggers that match what has come out."""
+    for _ in range(ROUNDS):
+        before = text
+        for index in hits:
+            if 0 < index <= len(_STEPS):
+                text = _STEPS[index - 1](text)
+        if text == before:
+            break
+        hits = _hits(text)
+    return text, hits
 
 
 def _hits(text: str) -> list[int]:

@@ -12,6 +12,7 @@ from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Rou
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.detectors import DETECTORS
 from safeguards_extproc.detectors.detector import Detector
+from safeguards_extproc.detectors.hiding import hidden, unfinished
 from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import checks
@@ -39,10 +40,11 @@ class _Local:
 class _Due:
     """The detectors for texts of a kind. Most windows hold nothing: what is said of them is made once."""
 
-    __slots__ = ("apart", "detectors", "nothing")
+    __slots__ = ("apart", "detectors", "nothing", "redacted")
 
-    def __init__(self, detectors: list[Detector]) -> None:
+    def __init__(self, detectors: list[Detector], redacted: Sequence[tuple[Detector, frozenset[str]]]) -> None:
         self.detectors = detectors
+        self.redacted = [each for each in redacted if each[0] in detectors]
         self.apart = [detector.find("", ()) for detector in detectors]
         self.nothing = _joined(self.apart)
 
@@ -69,8 +71,8 @@ class CompiledPolicy:
     __slots__ = (
         "_due",
         "_locals",
+        "_redacted",
         "_table",
-        "_tails",
         "book",
         "digest",
         "document",
@@ -107,7 +109,7 @@ class CompiledPolicy:
         self._locals, self._table = tuple(locals_), table
         self._due: dict[Kind, _Due] = {}
         redacted = _redacted(book)
-        self._tails = [
+        self._redacted = [
             (entry.detector, wanted)
             for entry in locals_
             if (wanted := entry.detector.entities if "*" in redacted else entry.detector.entities & redacted)
@@ -131,25 +133,31 @@ class CompiledPolicy:
         return decide(replace(self.book, enforced=True), facts)
 
     def find(self, kind: Kind, text: str) -> Findings:
-        """Run the in-process detectors that read texts of this kind."""
+        """Run the in-process detectors that read texts of this kind. What may be redacted is marked where it is hidden,
+        too."""
         due = self._due.get(kind)
         if due is None:
-            due = self._due[kind] = _Due(
-                [each.detector for each in self._locals if not each.kinds or kind in each.kinds]
-            )
+            chosen = [each.detector for each in self._locals if not each.kinds or kind in each.kinds]
+            due = self._due[kind] = _Due(chosen, self._redacted)
         if not due.detectors:
             return NOTHING
         views = expand(text)
         found = [detector.find(text, views) for detector in due.detectors]
-        return due.nothing if found == due.apart else _joined(found)
+        if found == due.apart:
+            return due.nothing
+        if len(views) > 1:
+            found += [Findings({}, hidden(detector, text, entities)) for detector, entities in due.redacted]
+        return _joined(found)
 
     def views(self, text: str) -> Sequence[str]:
         """The text and its normalised or decoded forms, the text itself first."""
         return expand(text)
 
     def tail(self, text: str) -> int:
-        """Characters at the end that may begin something which an enforced rule redacts."""
-        return max((detector.tail(text, entities) for detector, entities in self._tails), default=0)
+        """Characters at the end that may begin something which an enforced rule redacts, or end in hiding it."""
+        if not self._redacted:
+            return 0
+        return max(unfinished(text), *(detector.tail(text, entities) for detector, entities in self._redacted))
 
 
 def compile_policy(

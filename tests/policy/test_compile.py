@@ -62,9 +62,18 @@ def test_nothing_is_said_once() -> None:
 
 
 def test_finds_what_is_hidden() -> None:
-    """In views of the text; there is no span, because the text itself has no such place."""
+    """In views of the text."""
     findings = policy("").find(Kind.USER, "b\u200bl\u200bu\u200be\u200bf\u200bi\u200bn\u200bc\u200bh")
     assert findings.scores["lists.codename"] == 1.0
+    assert not findings.spans
+
+
+def test_marks_what_is_hidden_if_it_may_be_redacted() -> None:
+    """What a rule redacts must not leave in a disguise; what no rule redacts is not looked for."""
+    text = '{"to":"anna.berg\\u0040example.com","cc":"bob%40example.com"}'
+    marks = policy(REDACT).find(Kind.TOOL_CALL, text).spans
+    assert ["anna.berg\\u0040example.com", "bob%40example.com"] == [text[mark.start : mark.end] for mark in marks]
+    assert not policy("").find(Kind.TOOL_CALL, text).spans
 
 
 def test_a_detector_reads_its_kinds() -> None:
@@ -84,12 +93,19 @@ def test_a_detector_reads_its_kinds() -> None:
         (REDACT.replace("on: response", "on: response, mode: shadow"), False),
         ("mode: shadow" + REDACT, False),
         (REDACT.replace("on: response", "on: request"), True),
-        (REDACT.replace("[email]", "[codename]"), False),
+        (REDACT.replace("[email]", "[codename]"), True),
     ],
 )
 def test_holds_back_only_what_may_be_redacted(text: str, holds: bool) -> None:
-    """The beginning of a mail address waits if an enforced rule redacts mail addresses."""
+    """The beginning of a mail address waits if an enforced rule redacts mail addresses; a word that has not ended
+    waits if any does, as it may hide something."""
     assert (policy(text).tail("write to anna.berg@exam") > 0) is holds
+
+
+def test_a_word_that_has_ended_hides_nothing_more() -> None:
+    """What waits is what could begin an address openly, or the last word."""
+    assert policy(REDACT).tail("write to \\u0041 ") == 0
+    assert policy(REDACT).tail("write to \\u0041") == len("\\u0041")
 
 
 def test_the_digest_names_the_meaning() -> None:
