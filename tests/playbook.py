@@ -9,7 +9,7 @@ chooses), carries out timers that a test fires, and keeps what the client and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from safeguards_extproc.core.decision import Policy, Result
@@ -83,8 +83,9 @@ class Conversation:
         silent: bool = False,
         model: Model | None = None,
         wire: Wire = PLAIN_WIRE,
+        attributes: Mapping[str, str] | None = None,
     ) -> None:
-        self.opened = Opened(mode, response_mode or mode, silent)
+        self.opened = Opened(mode, response_mode or mode, silent, attributes or {})
         self.exchange = Exchange(policy, wire, "exchange-1", self.opened, 1.0)
         self.model = model
         self.seen = {REQUEST: Seen(), RESPONSE: Seen()}

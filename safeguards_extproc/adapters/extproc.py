@@ -33,6 +33,12 @@ Answer = SendHeaders | SendBody | AnswerBody | SendTrailers | Refuse
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 METHOD = f"/{SERVICE}/Process"
+FILTER = "envoy.filters.http.ext_proc"
+"""Under which Envoy sends attributes, whatever the filter is called in its configuration."""
+
+ATTRIBUTES, ATTRIBUTE_NAME, ATTRIBUTE_CHARS = 32, 128, 8192
+"""The most attributes that are read, and characters of a name and of a value."""
+
 NAMESPACE = "safeguards"
 """The dynamic metadata namespace that our metadata arrives under."""
 
@@ -59,7 +65,7 @@ def opened(raw: bytes) -> tuple[Opened, Message]:
     request, response = _BODY_MODES.get(config.request_body_mode), _BODY_MODES.get(config.response_body_mode)
     if request is None or response is None:
         raise IllegalEvent("a body mode that is not supported")
-    return Opened(request, response, message.observability_mode), _event(message)
+    return Opened(request, response, message.observability_mode, _attributes(message)), _event(message)
 
 
 def decode(raw: bytes) -> Message:
@@ -72,6 +78,18 @@ def _parse(raw: bytes) -> ProcessingRequest:
         return ProcessingRequest.FromString(raw)
     except DecodeError:
         raise IllegalEvent("not a ProcessingRequest") from None
+
+
+def _attributes(message: ProcessingRequest) -> dict[str, str]:
+    """Those of `request_attributes` that are strings of a fair length; a longer one is left out, not cut."""
+    if FILTER not in message.attributes:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in message.attributes[FILTER].fields.items():
+        said = value.string_value
+        if said and len(name) <= ATTRIBUTE_NAME and len(said) <= ATTRIBUTE_CHARS and len(found) < ATTRIBUTES:
+            found[name] = said
+    return found
 
 
 def _event(message: ProcessingRequest) -> Message:

@@ -49,6 +49,9 @@ class Context:
     def scan(self, direction: Direction) -> Scan:
         """A scan by the route that has been found, knowing what is known so far."""
         features: dict[str, Value] = {"route": self.route.name, "format": self.format.name if self.format else "opaque"}
+        envoy_route = self.opened.attributes.get("xds.route_name")
+        if envoy_route is not None:
+            features["envoy_route"] = envoy_route
         return Scan(self.policy, direction, self.route.windowing, self.tickets, self.out, features)
 
     def refusal(self, verdict: Verdict) -> Refusal:

@@ -7,8 +7,8 @@ dataclasses because a frozen one costs four times as much to make, and one is ma
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from safeguards_extproc.core.decision import Result
 from safeguards_extproc.core.text import Direction
@@ -26,11 +26,15 @@ class BodyMode(enum.StrEnum):
 
 @dataclass(slots=True)
 class Opened:
-    """The conventions of this stream, from its first message."""
+    """The conventions of this stream, from its first message.
+
+    `attributes` are Envoy's own words on the request by their CEL names ("xds.route_name"), where it sends them.
+    """
 
     request: BodyMode
     response: BodyMode
     silent: bool = False
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

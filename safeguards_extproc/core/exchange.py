@@ -17,6 +17,9 @@ from safeguards_extproc.core.request import RequestLane
 from safeguards_extproc.core.response import ResponseLane
 from safeguards_extproc.core.text import Direction, Wire
 
+PATHS = ("request.path", "request.url_path")
+"""Envoy's attributes that name a path, where `:path` is one that no format claims."""
+
 TURN = "turn"
 """The timer of text that has not been looked at yet: it goes off at once, after what else waits."""
 
@@ -46,6 +49,9 @@ class Exchange:
         method, target = fields.get(":method", ""), fields.get(":path", "")
         ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
         ctx.format, ctx.model = ctx.wire.resolve(ctx.route.format, fields)
+        original = next((ctx.opened.attributes[name] for name in PATHS if name in ctx.opened.attributes), "")
+        if ctx.format.name == "opaque" and ctx.route.format == "auto" and original:
+            ctx.format, ctx.model = ctx.wire.resolve("auto", {**fields, ":path": original})
         unknown = ctx.route.format == "auto" and ctx.format.name == "opaque"
         ctx.pending = ctx.route.inspect and unknown and method.upper() == "POST"
         self._method, self._trace = method, fields.get("traceparent", "")[3:35]

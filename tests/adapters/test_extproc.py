@@ -218,3 +218,22 @@ def test_a_header_value_beyond_octets_is_replaced() -> None:
     """Encoding is total: a character that no octet stands for becomes a question mark."""
     message = read_back(SendHeaders(Direction.REQUEST, [("x-a", "\u4e2d")]))
     assert mutations(message.request_headers.response.header_mutation) == ([("x-a", "?")], [])
+
+
+def with_attributes(attributes: dict[str, object], filter_name: str = extproc.FILTER) -> Opened:
+    message = pb.ProcessingRequest(request_headers=headers([]), protocol_config=config(0, 0))
+    message.attributes[filter_name].update(attributes)
+    return extproc.opened(message.SerializeToString())[0]
+
+
+def test_the_first_message_brings_envoys_attributes() -> None:
+    """Strings only, under Envoy's own names; other filters' are none of ours."""
+    sent = {"request.path": "/v1/chat/completions", "xds.route_name": "chat", "request.size": 12, "a": "", "b": None}
+    assert {"request.path": "/v1/chat/completions", "xds.route_name": "chat"} == with_attributes(sent).attributes
+    assert {} == with_attributes(sent, "another.filter").attributes
+
+
+def test_attributes_are_bounded() -> None:
+    """A path that is too long is left out: a part of it could be another path."""
+    assert {} == with_attributes({"request.path": "/" + "x" * 8192, "n" * 129: "x"}).attributes
+    assert 32 == len(with_attributes({f"a{number}": "x" for number in range(99)}).attributes)

@@ -457,3 +457,23 @@ def test_every_window_of_a_text_is_redacted_not_its_last_alone(where):
     clean = text.replace("SECRET", "[REDACTED:SECRET]")
     assert talk.upstream_saw() == plain_request(clean)
     assert event(call=clean) in talk.client_saw()
+
+
+@pytest.mark.parametrize("name", ["request.path", "request.url_path"])
+def test_envoys_own_word_on_the_path_names_the_format(name):
+    """Where `:path` says nothing; the body need not be waited for to know."""
+    talk = Conversation(POLICY, attributes={name: "/v1/chat/completions"})
+    talk.request(plain_request("FORBIDDEN"), path="/opaque/rewritten")
+
+    assert (talk.refused is not None, talk.record.format) == (True, "plain")
+    assert "recognised" not in talk.record.request.features
+
+
+def test_envoys_route_is_a_feature():
+    """Rules may ask for it in both directions; without the attribute there is none."""
+    talk = Conversation(POLICY, attributes={"xds.route_name": "chat"})
+    talk.request(plain_request("hello")).response(plain_request("hi"))
+    silent = Conversation(POLICY).request(plain_request("hello")).response(plain_request("hi"))
+
+    assert ["chat"] * 2 == [phase.features["envoy_route"] for phase in (talk.record.request, talk.record.response)]
+    assert "envoy_route" not in silent.record.request.features

@@ -118,6 +118,9 @@ http_filters:
         response_header_mode: SEND
         response_body_mode: FULL_DUPLEX_STREAMED # frames are held until their text is cleared
         response_trailer_mode: SEND
+      request_attributes: # a path that names the format where a route rewrote it, and the rules' features.envoy_route
+        - request.path
+        - xds.route_name
       metadata_options:
         receiving_namespaces:
           untyped: [safeguards] # unset, Envoy drops the verdict before the access log sees it
