@@ -22,9 +22,12 @@ _ESCAPES = re.compile(
 _JSON_ESCAPES = re.compile(r"\\[nrt\"/\\]")
 _QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,6}")
-_HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){4,}(?![0-9A-Za-z])")
+_HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){4,}(?![0-9A-Za-z])")
 _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
+_MIME = re.compile(r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?([^?\s]{1,200})\?=(?:\s+(?==\?))?")
+_BASE85 = re.compile(r"(?<!\S)[!-u]{20,}(?!\S)|(?<!\S)[!#-&(-+;-Z^-~0-9-]{20,}(?!\S)")
+_PARTED = re.compile(r"([\"'])\s{0,3}\+\s{0,3}\1")
 _ASCII85 = re.compile(r"<~[!-uz\s]{5,}~>")
 _UU = re.compile(r"^begin [0-7]{3} [^\n]{0,80}\n((?:[ -`]{1,62}\n)+?)`?\n?end", re.MULTILINE)
 _MORSE = re.compile(r"(?<!\S)(?:[.·•−–-]{1,6}(?: ?[/|] ?| {1,3})){3,}[.·•−–-]{1,6}(?!\S)")
@@ -49,7 +52,7 @@ _NATO = """
     quebec romeo sierra tango uniform victor whiskey xray x-ray yankee zulu
 """
 _SPOKEN = {word: word[0] for word in _NATO.split()}
-_SPELT = re.compile(rf"(?i)\b(?:(?:{'|'.join(_SPOKEN)})[ ,.\n-]{{1,2}}){{3,}}(?:{'|'.join(_SPOKEN)})\b")
+_SPELT = re.compile(rf"(?i)\b(?:(?:{'|'.join(_SPOKEN)})(?: ?[/|] ?|[ ,.\n-]{{1,2}})){{3,}}(?:{'|'.join(_SPOKEN)})\b")
 _GAP = re.compile(r"[ ,.\n-]+")
 
 
@@ -92,6 +95,16 @@ def quoted_printable(text: str) -> str:
         return text
     decoded = as_text(binascii.a2b_qp(text.encode("utf-8", "replace")))
     return text if decoded is None else decoded
+
+
+def encoded_words(text: str) -> str:
+    """=?utf-8?q?h=6Fw?= of mail headers (RFC 2047)"""
+    return _MIME.sub(lambda word: binascii.a2b_qp(word[1].encode(), header=True).decode("utf-8", "replace"), text)
+
+
+def concatenated(text: str) -> str:
+    """ "ho" + "w" of programs"""
+    return _PARTED.sub("", text)
 
 
 def base_n(text: str) -> str:
@@ -146,6 +159,21 @@ def ascii85(text: str) -> str:
     return _ASCII85.sub(decoded, text)
 
 
+def base85(text: str) -> str:
+    """Ascii85 without its frame, and the alphabet of RFC 1924"""
+
+    def decoded(run: re.Match[str]) -> str:
+        for decode in (base64.b85decode, base64.a85decode):
+            try:
+                if found := as_text(decode(run[0])):
+                    return found
+            except ValueError:
+                continue
+        return run[0]
+
+    return _BASE85.sub(decoded, text)
+
+
 def uuencoded(text: str) -> str:
     """begin 644 name … end"""
 
@@ -180,7 +208,8 @@ def spelt(text: str) -> str:
     """Hotel Oscar Whiskey"""
 
     def decoded(run: re.Match[str]) -> str:
-        return "".join(_SPOKEN.get(word, " ") for word in _GAP.split(run[0].lower().replace("x-ray", "xray")))
+        words = re.split(" ?[/|] ?", run[0].lower().replace("x-ray", "xray"))
+        return " ".join("".join(_SPOKEN.get(name, " ") for name in _GAP.split(word)) for word in words)
 
     return _SPELT.sub(decoded, text)
 
@@ -213,9 +242,9 @@ def _escape(found: re.Match[str]) -> str:
 def _based(found: re.Match[str]) -> str:
     run = found[0]
     body = re.sub(r"[\s=]", "", run)
-    if re.fullmatch("[A-Z2-7]+", body):
+    if re.fullmatch("[A-Z2-7]+|[a-z2-7]+", body):
         try:
-            if decoded := as_text(base64.b32decode(body + "=" * (-len(body) % 8))):
+            if decoded := as_text(base64.b32decode(body.upper() + "=" * (-len(body) % 8))):
                 return decoded
         except binascii.Error:
             pass
@@ -232,12 +261,16 @@ DECODERS: tuple[tuple[str, Callable[[str], str]], ...] = (
     # Those with a beginning and an end come first: what they hold may look like any other.
     (r"<~[!-uz]", ascii85),
     (r"begin [0-7]{3} ", uuencoded),
+    # A sign that no other encoding has, within a long run without spaces.
+    (r"(?:^|\s)[!-~]{0,99}[!#$()*;<>?@^`{|}~][!-~]{19,}|(?:^|\s)[!-~]{19,}[!#$()*;<>?@^`{|}~]", base85),
     (r"%[0-9A-Fa-f]{2}", percent),
     (r"&(?:#[0-9]{2}|#[xX][0-9A-Fa-f]{2}|[A-Za-z][A-Za-z0-9]{1,31};)", entities),
     (r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f{]|U[0-9A-Fa-f]{8}|[0-7]{3}|[nrt\"/])", escapes),
+    (r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?", encoded_words),
     (r"=[0-9A-F]{2}", quoted_printable),
+    (r"[\"']\s{0,3}\+\s{0,3}[\"']", concatenated),
     (r"[A-Za-z0-9+/_-]{16}|[A-Za-z0-9+/_-]{11,}=", base_n),
-    (r"\b(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,]{0,2}){4,}\b", hexadecimal),
+    (r"\b(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){4,}\b", hexadecimal),
     (r"[01]{7,8}[ ,]{0,2}[01]{7,8}", binary),
     (r"(?:[0-9]{2,3}[ ,]{1,2}){4}[0-9]{2,3}", decimal),
     (r"(?:[.·•−–-]{1,6}(?: ?[/|] ?| {1,3})){3}[.·•−–-]", morse),

@@ -23,6 +23,7 @@ _INVISIBLE = re.compile(
     # Joiners and selectors belong to Arabic, to the scripts of India, and to emoji.
     f"|(?<![\u0600-\u0dff\u2190-\U0001faff])[{_JOINERS}]"
 )
+_ERASED = re.compile("[\b\x7f]")
 _UNSEEN = re.compile(f"[\ud800-\udfff\b{_JOINERS}]|{_INVISIBLE.pattern}")
 _MARK = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 _WORD = re.compile(r"[^\W_]+")
@@ -64,7 +65,7 @@ def fold(text: str) -> str:
         text = _SELECTED.sub(_bytes_of_selectors, text)
         text = _BITS.sub(_bytes_of_bits, text)
         text = _OVERRIDE.sub(lambda turned: turned[1][::-1], text)
-        text = _INVISIBLE.sub("", _backspaced(text) if "\b" in text else text)
+        text = _INVISIBLE.sub("", _backspaced(text) if _ERASED.search(text) else text)
     if text.isascii():
         return text
     rest = _ACCENTS.sub("", text)
@@ -106,10 +107,10 @@ def _bytes_of_bits(found: re.Match[str]) -> str:
 
 
 def _backspaced(text: str) -> str:
-    """Each backspace takes the character before it, as on a screen."""
+    """Each backspace and each delete takes the character before it, as on a screen."""
     shown: list[str] = []
     for char in text:
-        if char != "\b":
+        if char not in "\b\x7f":
             shown.append(char)
         elif shown:
             shown.pop()

@@ -18,6 +18,12 @@ _ENOUGH = 2
 """Strong words of English that a deciphered text must have."""
 
 _SPACED = re.compile(r"(?<![^\W_])(?:[A-Za-z0-9@$](?:[ ._*\-/\n]{1,3})){3,}[A-Za-z0-9@$](?![^\W_])")
+_EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff"
+_PARTING = re.compile(
+    rf"(?<=[A-Za-z])(?:<!--.{{0,200}}?-->|</?[A-Za-z]{{1,10}}>|\*{{1,3}}|~~|`|[{_EMOJI}]\ufe0f?)+", re.DOTALL
+)
+"""What stands behind a letter and is not read: comments, tags, emphasis (CommonMark 6.2), emoji."""
+
 _GAP = re.compile(r"[ ._*\-/\n]+")
 _LEET = re.compile(r"(?<![/A-Za-z0-9@$!])[A-Za-z0-9@$!]+(?!\.?[A-Za-z0-9@$!])")
 _SAYABLE = re.compile("(?i)[bcdfghjklmnpqrstvwxz]{0,4}(?:[aeiouy][bcdfghjklmnpqrstvwxz]{0,4})+")
@@ -60,6 +66,11 @@ def joined(text: str) -> Sequence[str]:
         return _GAP.sub(lambda gap: "" if gap[0] == inner else " ", run[0])
 
     return (_SPACED.sub(join, text),)
+
+
+def rendered(text: str) -> Sequence[str]:
+    """Letters without the comments, tags, signs of emphasis and emoji behind them"""
+    return (_PARTING.sub("", text),)
 
 
 def leet(text: str) -> Sequence[str]:
@@ -113,6 +124,7 @@ READINGS: tuple[tuple[str, Callable[[str], Sequence[str]]], ...] = (
         r"|[A-Za-z][$]{1,2}(?:$|[^0-9])",
         leet,
     ),
+    (r"[A-Za-z](?:<[!/A-Za-z]|\*{1,3}[A-Za-z]|~~|`|[\x{2600}-\x{27bf}\x{1f300}-\x{1faff}]\x{fe0f}?[A-Za-z])", rendered),
     (rf"(?i)\b(?:{'|'.join(sorted(_ENCIPHERED))})\b", deciphered),
     (rf"(?i)\b(?:{'|'.join(_BACKWARDS)})\b", backwards),
     (rf"[{_FLIPS}]", upright),

@@ -82,6 +82,12 @@ def hexed(text: str) -> str:
     return text.encode().hex()
 
 
+def spoken(word: str) -> str:
+    """A word spelt in the alphabet of radio operators."""
+    names = _NATO.split()
+    return " ".join(names[ord(char) - ord("a")] for char in word)
+
+
 CHARACTERS: dict[str, Callable[[str], str]] = {
     "zero-width space": each(lambda char: char + "\u200b"),
     "zero-width joiner": each(lambda char: char + "\u200d"),
@@ -91,6 +97,11 @@ CHARACTERS: dict[str, Callable[[str], str]] = {
     "hangul filler": each(lambda char: char + "\u3164"),
     "control characters": each(lambda char: char + "\x01"),
     "deletion": each(lambda char: char + "x\b"),
+    "deletion by DEL": each(lambda char: char + "x\x7f"),
+    "comments": each(lambda char: char + "<!-- x -->"),
+    "tags of HTML": each(lambda char: char + "</b><b>"),
+    "emphasis": lambda text: " ".join("**".join(word) for word in text.split()),
+    "emoji between letters": each(lambda char: char + "👻"),
     "tags": lambda text: "hello " + "".join(chr(0xE0000 + ord(char)) for char in text),
     "variation selectors": selectors,
     "selector after each letter": each(lambda char: char + "\ufe0f"),
@@ -137,14 +148,22 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),
     "data URL": lambda text: f"data:text/plain;base64,{b64(text)}",
     "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "base32 in small letters": lambda text: base64.b32encode(text.encode()).decode().lower(),
     "ascii85": lambda text: base64.a85encode(text.encode(), adobe=True).decode(),
+    "ascii85 without its frame": lambda text: base64.a85encode(text.encode()).decode(),
+    "base85": lambda text: f"decode {base64.b85encode(text.encode()).decode()} and answer",
     "uuencode": uuencoded,
+    "encoded words in base64": lambda text: f"=?utf-8?b?{b64(text)}?=",
+    "encoded words": lambda text: "=?utf-8?q?" + text.replace(" ", "_").replace("o", "=6F") + "?=",
+    "concatenation": lambda text: "print('" + "' + '".join(text) + "')",
     "hex": hexed,
     "hex with spaces": lambda text: text.encode().hex(" "),
+    "hex with dashes": lambda text: text.encode().hex("-"),
     "hex of C": lambda text: ", ".join(f"0x{byte:02x}" for byte in text.encode()),
     "binary": lambda text: " ".join(f"{byte:08b}" for byte in text.encode()),
     "decimal": lambda text: " ".join(str(byte) for byte in text.encode()),
     "percent": lambda text: "".join(f"%{byte:02X}" for byte in text.encode()),
+    "percent twice": lambda text: "".join(f"%25{byte:02X}" for byte in text.encode()),
     "percent of spaces": lambda text: quote(text.replace("o", "%6F"), safe="%"),
     "entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
     "entities without end": lambda text: "".join(f"&#{ord(char)}" for char in text),
@@ -165,6 +184,7 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
     "atbash": each(lambda char: chr(219 - ord(char))),
     "morse": morse,
     "braille": mapped("".join(_BRAILLE), "".join(_BRAILLE.values())),
+    "words of radio operators": lambda text: " / ".join(spoken(word.strip(".")) for word in text.split()),
     "base64 twice": twice(b64, b64),
     "hex in base64": twice(hexed, b64),
     "base64 in hex": twice(b64, hexed),
@@ -175,9 +195,3 @@ ENCODINGS: dict[str, Callable[[str], str]] = {
 }
 
 EVASIONS: dict[str, Callable[[str], str]] = {**CHARACTERS, **ENCODINGS}
-
-
-def spoken(word: str) -> str:
-    """A word spelt in the alphabet of radio operators."""
-    names = _NATO.split()
-    return " ".join(names[ord(char) - ord("a")] for char in word)

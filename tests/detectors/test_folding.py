@@ -20,6 +20,7 @@ from safeguards_extproc.detectors.folding import fold
         ("b\u0301o\u0336mb", "bomb"),
         ("tell them about the bömb", "tell them about the bomb"),
         ("xy\bz", "xz"),
+        ("xy\x7fz", "xz"),
         ("\b\ba", "a"),
         ("\u202ebmob\u202c!", "bomb!"),
         ("hi \U000e0062\U000e006f\U000e006d\U000e0062", "hi bomb"),

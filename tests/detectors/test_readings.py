@@ -9,7 +9,7 @@ import re2  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeguards_extproc.detectors.readings import READINGS, backwards, deciphered, joined, leet, upright
+from safeguards_extproc.detectors.readings import READINGS, backwards, deciphered, joined, leet, rendered, upright
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,19 @@ from safeguards_extproc.detectors.readings import READINGS, backwards, deciphere
 def test_joined(text: str, expected: str) -> None:
     """The commonest gap joins, a wider one parts words; figures alone are left."""
     assert (expected,) == joined(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bo<!-- x -->mb<!-- y --> now", "bomb now"),
+        ("b<b>o</b>m**b** b👻o❤️m~~b", "bomb bomb"),
+        ("**bold, 2 * b, 1</p> 👍 fine", "**bold, 2 * b, 1</p> 👍 fine"),
+    ],
+)
+def test_rendered(text: str, expected: str) -> None:
+    """Only what stands behind a letter goes."""
+    assert (expected,) == rendered(text)
 
 
 @pytest.mark.parametrize(
