@@ -10,22 +10,36 @@ from collections.abc import Mapping
 from safeguards_extproc.core.text import Format
 from safeguards_extproc.wire import recognised
 from safeguards_extproc.wire.anthropic_messages import AnthropicMessages
+from safeguards_extproc.wire.bedrock_converse import BedrockConverse
+from safeguards_extproc.wire.bedrock_invoke import BedrockInvoke
 from safeguards_extproc.wire.claims import Claims, Row
 from safeguards_extproc.wire.encodings import Decoder
 from safeguards_extproc.wire.opaque import Opaque
 from safeguards_extproc.wire.openai_chat import OpenAIChat
+from safeguards_extproc.wire.openai_completions import OpenAICompletions
+from safeguards_extproc.wire.openai_responses import OpenAIResponses
 from safeguards_extproc.wire.paths import normalise
 from safeguards_extproc.wire.shapes import promises
 
 __all__ = ["FORMATS", "ROWS", "Row", "decoder", "promises", "recognise", "resolve"]
 
 _VERTEX = ("/publishers/anthropic/models/{model}:rawpredict", "/publishers/anthropic/models/count-tokens:rawpredict")
+_AZURE_CHAT = ("/deployments/{model}/chat/completions", "/deployments/{model}/extensions/chat/completions")
+
+_RESPONSES = ("responses", "responses/compact", "responses/input_tokens")
 
 ROWS = (
     Row(OpenAIChat(), ("/chat/completions",)),
     Row(AnthropicMessages(), ("/v1/messages", "/v1/messages/count_tokens", *_VERTEX)),
     Row(AnthropicMessages(streamed=True), ("/publishers/anthropic/models/{model}:streamrawpredict",)),
-    Row(OpenAIChat(azure=True), ("/deployments/{model}/chat/completions",)),
+    Row(OpenAIChat(azure=True), _AZURE_CHAT),
+    Row(OpenAICompletions(), ("/completions",)),
+    Row(OpenAICompletions(azure=True), ("/deployments/{model}/completions",)),
+    Row(BedrockConverse(), ("/model/{model}/converse",)),
+    Row(BedrockConverse(streamed=True), ("/model/{model}/converse-stream",)),
+    Row(BedrockInvoke(), ("/model/{model}/invoke",)),
+    Row(BedrockInvoke(streamed=True), ("/model/{model}/invoke-with-response-stream",)),
+    Row(OpenAIResponses(), tuple(f"/{root}/{path}" for root in ("v1", "openai") for path in _RESPONSES)),
     Row(Opaque(), ()),
 )
 """A format may have several rows, each a variant of its own paths; the first of a name stands for it."""

@@ -1,8 +1,6 @@
-"""OpenAI Chat Completions: where text stands in messages, answers and deltas. Members decide, not the `type` beside.
+"""OpenAI Chat Completions: what requests and answers say, message by message and choice by choice.
 
-Channels: message or choice n is "n"; its tool call m is "n.m", its legacy function call "n.f", its audio's transcript
-"n.audio". Everything else that its writer chose is Kind.OTHER. A message and the deltas that make it up are read by the
-same code, so that both give the same text.
+The channels of message or choice n are those of `openai_message`. Everything else that its writer chose is Kind.OTHER.
 """
 
 from __future__ import annotations
@@ -10,10 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from safeguards_extproc.core.text import Channel, Document, Kind, Path
+from safeguards_extproc.wire import azure_read, vllm_read
 from safeguards_extproc.wire.leaves import SCHEMA_IDENTIFIERS, SCHEMA_WORDS, Leaves, words
+from safeguards_extproc.wire.openai_message import FIELDS as FIELDS
+from safeguards_extproc.wire.openai_message import IDENTIFIERS, message
 
-FIELDS: Channel = (Kind.OTHER, "fields")
 ERROR: Channel = (Kind.ERROR, "error")
+PROMPT: Channel = (Kind.OTHER, "prompt_logprobs")
 
 REPLICAS = ("logprobs", "token_ids")
 """Members of a choice that repeat its text, token by token; they go when the text is edited."""
@@ -21,10 +22,8 @@ REPLICAS = ("logprobs", "token_ids")
 CHUNK_FIELDS = words("id object created model system_fingerprint service_tier usage obfuscation provider")
 """Top-level members of an answer in which the server names itself; never the model's words."""
 
-VERDICTS = frozenset(("content_filter_results", "content_filter_offsets", "content_filter_result"))
-"""Members in which Azure reports its own filter."""
-
-CHOICE_FIELDS = frozenset(("index", "delta", "finish_reason", *REPLICAS)) | VERDICTS
+CHOICE_FIELDS = words("index delta finish_reason logprobs")
+"""Members of a choice that goes on: all are read in the common case, or hold no text."""
 
 _KINDS = {
     "system": Kind.SYSTEM,
@@ -34,32 +33,25 @@ _KINDS = {
     "tool": Kind.TOOL,
     "function": Kind.TOOL,
 }
-_REQUEST_IDENTIFIERS = words(
-    "model service_tier reasoning_effort verbosity modalities tool_choice type mode function_call voice format "
-    "prompt_cache_retention ttl search_context_size effort"
+_REQUEST_IDENTIFIERS = (
+    words(
+        "model service_tier reasoning_effort verbosity modalities tool_choice type mode function_call voice format "
+        "prompt_cache_retention ttl search_context_size effort"
+    )
+    | vllm_read.IDENTIFIERS
 )
-_IDENTIFIERS = words("role type id object index tool_call_id finish_reason stop_reason detail format status")
-_ERROR_IDENTIFIERS = words("type code param status request_id object")
-_MEDIA = {"image_url": "image", "input_audio": "audio", "video_url": "video", "audio_url": "audio", "image": "image"}
+_ERROR_IDENTIFIERS = words("type code param status request_id object") | azure_read.VERDICT_IDENTIFIERS
 
 
 def request(body: dict[str, Any]) -> Document:
     """What a request says. Members that are not of the documented shape are read as plain text."""
     leaves = Leaves()
-    messages = body.get("messages")
-    prefill = False
-    if isinstance(messages, list):
-        for index, item in enumerate(messages):
-            prefill = _request_message(leaves, item, index)
-    else:
-        leaves.tree((Kind.USER, "0"), messages, ("messages",))
+    prefill = conversation(leaves, body)
     for name in ("tools", "functions"):
         if name in body:
             leaves.tree((Kind.TOOLS, name), body[name], (name,), SCHEMA_IDENTIFIERS, SCHEMA_WORDS)
-    if "response_format" in body:
-        leaves.tree(FIELDS, body["response_format"], ("response_format",), SCHEMA_IDENTIFIERS, SCHEMA_WORDS)
-    leaves.rest(FIELDS, body, (), _REQUEST_KNOWN, _REQUEST_IDENTIFIERS)
-    model, count = body.get("model"), body.get("n")
+    members(leaves, body, _REQUEST_KNOWN)
+    messages, model, count = body.get("messages"), body.get("model"), body.get("n")
     return Document(
         leaves.segments,
         model=model if isinstance(model, str) else "",
@@ -75,7 +67,30 @@ def request(body: dict[str, Any]) -> Document:
     )
 
 
-_REQUEST_KNOWN = frozenset(("messages", "tools", "functions", "response_format"))
+_REQUEST_KNOWN = frozenset(("messages", "tools", "functions"))
+
+
+def members(leaves: Leaves, body: dict[str, Any], known: frozenset[str]) -> None:
+    """What a request to any OpenAI API says beside the `known` members, which its own reader reads."""
+    azure_read.data_sources(leaves, body)
+    vllm_read.request(leaves, body)
+    if "response_format" in body:
+        leaves.tree(FIELDS, body["response_format"], ("response_format",), SCHEMA_IDENTIFIERS, SCHEMA_WORDS)
+    leaves.rest(FIELDS, body, (), known | _MEMBERS, _REQUEST_IDENTIFIERS)
+
+
+_MEMBERS = frozenset(("response_format",)) | azure_read.DATA_SOURCES | vllm_read.REQUEST_KNOWN
+
+
+def conversation(leaves: Leaves, body: dict[str, Any]) -> bool:
+    """Read the messages; returns whether the assistant has the last word, which is prefill."""
+    messages, prefill = body.get("messages"), False
+    if isinstance(messages, list):
+        for index, item in enumerate(messages):
+            prefill = _request_message(leaves, item, index)
+    else:
+        leaves.tree((Kind.USER, "0"), messages, ("messages",))
+    return prefill
 
 
 def _request_message(leaves: Leaves, item: object, index: int) -> bool:
@@ -89,136 +104,6 @@ def _request_message(leaves: Leaves, item: object, index: int) -> bool:
     kind = _KINDS.get(role.strip().lower(), Kind.USER) if isinstance(role, str) else Kind.USER
     message(leaves, item, path, str(index), kind)
     return kind is Kind.ASSISTANT
-
-
-def message(leaves: Leaves, fields: dict[str, Any], path: Path, name: str, kind: Kind) -> None:
-    """A message, or a delta of one, on the channels of `name`; `kind` is that of its content."""
-    for key, value in fields.items():
-        if value is None or value == "" or value == []:
-            continue
-        here = (*path, key)
-        match key, value:
-            case "content", _:
-                _content(leaves, value, here, name, kind)
-            case "role", "assistant" | "user" | "system" | "developer" | "tool" | "function":
-                pass
-            case "refusal", str():
-                leaves.text((Kind.REFUSAL, name), value, here)
-            case "reasoning_content", str():
-                leaves.text((Kind.REASONING, name), value, here)
-            case "reasoning", str():
-                leaves.text((Kind.REASONING, name + ".reasoning"), value, here)
-            case "reasoning_details" | "reasoning" | "reasoning_content" | "thinking_blocks", _:
-                leaves.tree((Kind.REASONING, name + ".details"), value, here, _IDENTIFIERS)
-            case "tool_calls", list():
-                _tool_calls(leaves, value, here, name)
-            case "function_call", dict():
-                _call(leaves, value, here, (Kind.TOOL_CALL, name + ".f"))
-            case "audio", dict():
-                _audio(leaves, value, here, name, kind)
-            case "name", str():
-                leaves.alone(FIELDS, value, here)
-            case _, str() if key not in _IDENTIFIERS:
-                leaves.text((Kind.OTHER, name), value, here)
-            case _:
-                leaves.rest((Kind.OTHER, name), {key: value}, path, frozenset(), _IDENTIFIERS)
-
-
-def _content(leaves: Leaves, value: object, path: Path, name: str, kind: Kind) -> None:
-    channel = (kind, name)
-    if isinstance(value, str):
-        leaves.text(channel, value, path)
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            if isinstance(part, str):
-                leaves.text(channel, part, (*path, index))
-            elif isinstance(part, dict):
-                _part(leaves, part, (*path, index), name, kind)
-            else:
-                leaves.tree(channel, part, (*path, index))
-    else:
-        leaves.tree(channel, value, path)
-
-
-def _part(leaves: Leaves, part: dict[str, Any], path: Path, name: str, kind: Kind) -> None:
-    channel = (kind, name)
-    for key, value in part.items():
-        here = (*path, key)
-        match key, value:
-            case "text", str():
-                leaves.text(channel, value, here)
-            case "refusal", str():
-                leaves.text((Kind.REFUSAL, name), value, here)
-            case "thinking" | "reasoning", _:
-                leaves.tree((Kind.REASONING, name + ".details"), value, here, _IDENTIFIERS)
-            case "file", dict():
-                _file(leaves, value, here, channel)
-            case _ if key in _MEDIA and value:
-                leaves.unread.add(_MEDIA[key])
-                _media(leaves, value, here)
-            case _:
-                leaves.rest(channel, {key: value}, path, frozenset(), _IDENTIFIERS)
-
-
-def _media(leaves: Leaves, value: object, path: Path) -> None:
-    """A link to media is text; the media itself is not."""
-    if isinstance(value, dict):
-        known = frozenset(("data",)) if isinstance(value.get("data"), str) else frozenset()
-        leaves.rest(FIELDS, value, path, known, _IDENTIFIERS)
-    else:
-        leaves.tree(FIELDS, value, path)
-
-
-def _file(leaves: Leaves, value: dict[str, Any], path: Path, channel: Channel) -> None:
-    data = value.get("file_data")
-    if isinstance(data, str):
-        leaves.file(channel, data, (*path, "file_data"), "file")
-    else:
-        leaves.unread.add("file")
-    known = frozenset(("file_data", "file_id")) if isinstance(data, str | None) else frozenset(("file_id",))
-    leaves.rest(FIELDS, value, path, known, _IDENTIFIERS)
-
-
-def _tool_calls(leaves: Leaves, calls: list[Any], path: Path, name: str) -> None:
-    for position, call in enumerate(calls):
-        here = (*path, position)
-        if not isinstance(call, dict):
-            leaves.tree((Kind.TOOL_CALL, f"{name}.{position}"), call, here)
-            continue
-        index = call.get("index")
-        channel = (Kind.TOOL_CALL, f"{name}.{index if isinstance(index, int) else position}")
-        for key in ("function", "custom"):
-            if isinstance(call.get(key), dict):
-                _call(leaves, call[key], (*here, key), channel)
-            elif key in call:
-                leaves.tree(channel, call[key], (*here, key))
-        leaves.rest(channel, call, here, frozenset(("function", "custom")), _IDENTIFIERS)
-
-
-def _call(leaves: Leaves, call: dict[str, Any], path: Path, channel: Channel) -> None:
-    """A call's text is its name, a separator, its arguments."""
-    read = []
-    if isinstance(call.get("name"), str):
-        read.append("name")
-        leaves.alone(channel, call["name"], (*path, "name"))
-    for key in ("arguments", "input"):
-        if isinstance(call.get(key), str):
-            read.append(key)
-            leaves.text(channel, call[key], (*path, key))
-    if len(read) < len(call):
-        leaves.rest(channel, call, path, frozenset(read), _IDENTIFIERS)
-
-
-def _audio(leaves: Leaves, audio: dict[str, Any], path: Path, name: str, kind: Kind) -> None:
-    transcript = audio.get("transcript")
-    if isinstance(transcript, str):
-        leaves.text((kind, name + ".audio"), transcript, (*path, "transcript"))
-    if audio.get("data"):
-        leaves.unread.add("audio")
-    elif "id" in audio and kind is Kind.ASSISTANT:
-        leaves.unread.add("history")
-    known = frozenset(("transcript", "data", "id")) if isinstance(transcript, str | None) else frozenset(("data", "id"))
-    leaves.rest((Kind.OTHER, name), audio, path, known, _IDENTIFIERS)
 
 
 def response(body: dict[str, Any]) -> Document:
@@ -245,12 +130,19 @@ def choices(leaves: Leaves, body: dict[str, Any]) -> None:
                 leaves.tree((Kind.CONTENT, str(position)), choice, ("choices", position))
     else:
         leaves.tree((Kind.CONTENT, "0"), listed, ("choices",))
+    beside(leaves, body)
+
+
+def beside(leaves: Leaves, body: dict[str, Any]) -> None:
+    """What the server says beside the choices."""
     if body.get("error"):
         error(leaves, body["error"], ("error",))
-    leaves.rest(FIELDS, body, (), _ANSWER_KNOWN, _IDENTIFIERS)
+    azure_read.verdicts(leaves, body, (), azure_read.PROMPT_VERDICTS)
+    vllm_read.prompt_logprobs(leaves, body.get("prompt_logprobs"), ("prompt_logprobs",), PROMPT)
+    leaves.rest(FIELDS, body, (), _ANSWER_KNOWN, IDENTIFIERS)
 
 
-_ANSWER_KNOWN = CHUNK_FIELDS | VERDICTS | {"choices", "error", "prompt_filter_results"}
+_ANSWER_KNOWN = CHUNK_FIELDS | azure_read.PROMPT_VERDICTS | {"choices", "error", "prompt_logprobs"}
 
 
 def error(leaves: Leaves, value: object, path: Path) -> None:
@@ -274,10 +166,11 @@ def _choice(leaves: Leaves, choice: dict[str, Any], path: Path, name: str) -> No
             leaves.tree((Kind.CONTENT, name), fields, (*path, key))
     if choice.get("logprobs"):
         _logprobs(leaves, choice["logprobs"], (*path, "logprobs"), name, said)
-    leaves.rest((Kind.OTHER, name), choice, path, _CHOICE_KNOWN, _IDENTIFIERS)
+    azure_read.verdicts(leaves, choice, path, azure_read.VERDICTS)
+    leaves.rest((Kind.OTHER, name), choice, path, _CHOICE_KNOWN, IDENTIFIERS)
 
 
-_CHOICE_KNOWN = (CHOICE_FIELDS | {"message"}) - {"index", "finish_reason"}
+_CHOICE_KNOWN = words("message delta logprobs") | azure_read.VERDICTS
 
 
 def _logprobs(leaves: Leaves, value: object, path: Path, name: str, said: dict[str, Any]) -> None:

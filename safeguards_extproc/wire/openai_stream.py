@@ -1,4 +1,4 @@
-"""A streamed chat completion: chunks until `[DONE]`; a choice ends with its `finish_reason`.
+"""A streamed completion of OpenAI's: chunks until `[DONE]`; a choice ends with its `finish_reason`.
 
 A stream that is broken off says so in the dialect: each choice that the client has seen begun gets a chunk with
 `finish_reason` "content_filter". A bare cut would read as success in the official SDK, and "stop" as a whole tool call.
@@ -6,21 +6,77 @@ A stream that is broken off says so in the dialect: each choice that the client 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
+from safeguards_extproc.wire import azure_read, openai_read, sse
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import openai_read, sse
 from safeguards_extproc.wire.leaves import Leaves, aside
+from safeguards_extproc.wire.openai_api import verdict
 from safeguards_extproc.wire.strict_json import loads
 
 DONE = b"[DONE]"
 
 _CHUNK_KEYS = openai_read.CHUNK_FIELDS | {"choices"}
-_CONTENT_PATH: Path = ("choices", 0, "delta", "content")
 _CONTENT = Kind.CONTENT
+_SAYS_MORE = ("finish_reason", "stop_reason", "logprobs")
+_VERDICT = "content_filter_results"
+_VERDICTS = frozenset((_VERDICT,))
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How an API writes the choices of a chunk.
+
+    `path` leads to the text of a chunk's first choice; `fields` are the members of a choice without other text.
+    `choices` reads all of a chunk. `last` is what a choice says that is broken off, given whether the client has
+    seen nothing yet.
+    """
+
+    object: str
+    id_prefix: str
+    path: Path
+    fields: frozenset[str]
+    choices: Callable[[Leaves, dict[str, Any]], None]
+    last: Callable[[Refusal, bool], dict[str, Any]]
+
+    def head(self, id_: str, model: str, created: int = 0) -> dict[str, Any]:
+        """What every chunk of a stream has in common."""
+        return {"id": id_, "object": self.object, "created": created, "model": model}
+
+
+def chunk(head: dict[str, Any], index: int, said: dict[str, Any], finish: str | None) -> bytes:
+    """One event of our own with one choice."""
+    choice = {"index": index, **said, "logprobs": None, "finish_reason": finish}
+    return sse.event("", editing.dumps({**head, "choices": [choice]}))
+
+
+def _last(refusal: Refusal, first: bool) -> dict[str, Any]:
+    delta = {"refusal": refusal.message} if refusal.message else {}
+    return {"delta": {"role": "assistant", **delta} if first else delta}
+
+
+def of_azure(dialect: Dialect) -> Dialect:
+    """The same with the verdict of a filter where a choice is broken off."""
+
+    def last(refusal: Refusal, first: bool) -> dict[str, Any]:
+        return {**dialect.last(refusal, first), _VERDICT: verdict(refusal)}
+
+    return replace(dialect, last=last)
+
+
+CHAT = Dialect(
+    "chat.completion.chunk",
+    "chatcmpl-",
+    ("choices", 0, "delta", "content"),
+    openai_read.CHOICE_FIELDS,
+    openai_read.choices,
+    _last,
+)
+AZURE_CHAT = of_azure(CHAT)
 
 
 def edit_choices(body: bytes, edits: Sequence[Edit]) -> bytes:
@@ -34,23 +90,14 @@ def edit_choices(body: bytes, edits: Sequence[Edit]) -> bytes:
     return editing.apply(body, [edit for edit in edits if edit.path[:3] not in erase], erase=erase)
 
 
-def chunk(head: dict[str, Any], index: int, delta: dict[str, Any], finish: str | None) -> bytes:
-    """One event of our own with one choice."""
-    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return sse.event("", editing.dumps({**head, "choices": [choice]}))
-
-
-def head(id_: str, model: str, created: int = 0) -> dict[str, Any]:
-    """What every chunk of a stream has in common."""
-    return {"id": id_, "object": "chat.completion.chunk", "created": created, "model": model}
-
-
 class ChatStream:
     """A `core.text.StreamReader`."""
 
-    __slots__ = ("_begun", "_channels", "_done", "_finished", "_head", "_open")
+    __slots__ = ("_begun", "_channels", "_dialect", "_done", "_finished", "_head", "_open", "_verdict")
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: Dialect = CHAT) -> None:
+        self._dialect = dialect
+        self._verdict: object = None  # the last of Azure's that held no text: most are the same
         self._head: dict[str, Any] | None = None
         self._open: dict[str, dict[Channel, None]] = {}  # by choice, in the order of their first text
         self._channels: dict[int, Channel] = {}  # of the content of choices that are open
@@ -74,7 +121,7 @@ class ChatStream:
         if type(body) is not dict:
             return Reading(unread="shape")
         if self._head is None:
-            self._head = _head(body)
+            self._head = self._said(body)
         segments = self._plain(body)
         return self._whole(body) if segments is None else Reading(segments)
 
@@ -84,13 +131,18 @@ class ChatStream:
         if type(choices) is not list or len(choices) != 1 or not body.keys() <= _CHUNK_KEYS:
             return None
         choice = choices[0]
-        if type(choice) is not dict or choice.get("finish_reason") or choice.get("logprobs"):
+        if type(choice) is not dict or any(map(choice.get, _SAYS_MORE)):
             return None
-        delta, index = choice.get("delta"), choice.get("index")
-        if type(delta) is not dict or len(delta) != 1 or type(index) is not int:
+        index, path = choice.get("index"), self._dialect.path
+        said: Any = choice
+        if len(path) > 3:
+            said = choice.get(path[2])
+            if type(said) is not dict or len(said) != 1:
+                return None
+        text = said.get(path[-1])
+        if type(text) is not str or type(index) is not int:
             return None
-        text = delta.get("content")
-        if type(text) is not str or not choice.keys() <= openai_read.CHOICE_FIELDS:
+        if not choice.keys() <= self._dialect.fields and not self._is_plain_but_for_its_verdict(choice):
             return None
         if not text:
             return ()
@@ -98,11 +150,24 @@ class ChatStream:
         if channel is None:
             channel = self._channels[index] = (_CONTENT, str(index))
             self._open.setdefault(channel[1], {})[channel] = None
-        return (Segment(channel, text, _CONTENT_PATH),)
+        return (Segment(channel, text, path),)
+
+    def _is_plain_but_for_its_verdict(self, choice: dict[str, Any]) -> bool:
+        """Whether a choice has one member more, in which Azure's filter says nothing that is text."""
+        if choice.keys() - self._dialect.fields != _VERDICTS:
+            return False
+        verdict = choice[_VERDICT]
+        if verdict != self._verdict:
+            leaves = Leaves()
+            azure_read.verdicts(leaves, choice, (), _VERDICTS)
+            if leaves.segments or leaves.unread:
+                return False
+            self._verdict = verdict
+        return True
 
     def _whole(self, body: dict[str, Any]) -> Reading:
         leaves = Leaves()
-        openai_read.choices(leaves, body)
+        self._dialect.choices(leaves, body)
         aside(leaves.segments, lambda channel: channel in self._open.get(channel[1].partition(".")[0], ()))
         closed: list[Channel] = []
         for segment in leaves.segments:
@@ -133,7 +198,7 @@ class ChatStream:
         if not isinstance(body, dict):
             return
         if self._head is None:
-            self._head = _head(body)
+            self._head = self._said(body)
         choices = body.get("choices")
         for position, choice in enumerate(choices if isinstance(choices, list) else ()):
             index = choice.get("index", position) if isinstance(choice, dict) else position
@@ -145,14 +210,22 @@ class ChatStream:
     def ending(self, refusal: Refusal) -> bytes:
         if self._done:
             return b""
-        start = self._head or head("chatcmpl-" + refusal.id, "")
-        delta: dict[str, Any] = {"refusal": refusal.message} if refusal.message else {}
-        if not self._begun:
-            delta = {"role": "assistant", **delta}
+        start = self._head or self._dialect.head(self._dialect.id_prefix + refusal.id, "")
+        said = self._dialect.last(refusal, not self._begun)
         events = [
-            chunk(start, index, delta, "content_filter") for index in sorted((self._begun or {0}) - self._finished)
+            chunk(start, index, said, "content_filter") for index in sorted((self._begun or {0}) - self._finished)
         ]
         return b"".join([*events, sse.event("", DONE)])
+
+    def _said(self, body: dict[str, Any]) -> dict[str, Any] | None:
+        """What the stream says of itself in this chunk, for chunks of ours; None where it says nothing: an error, or
+        Azure's first chunk, whose id is empty."""
+        match body:
+            case {"id": str(id_), "choices": _} if id_:
+                model, created = body.get("model"), body.get("created")
+                model = model if isinstance(model, str) else ""
+                return self._dialect.head(id_, model, created if isinstance(created, int) else 0)
+        return None
 
 
 def _goes_on(frame: bytes) -> bool:
@@ -162,14 +235,3 @@ def _goes_on(frame: bytes) -> bool:
         and (b'"index":0' in frame or b'"index": 0' in frame)
         and (b'"finish_reason":null' in frame or b'"finish_reason": null' in frame)
     )
-
-
-def _head(body: dict[str, Any]) -> dict[str, Any] | None:
-    """What the stream says of itself in this chunk, for chunks of ours; None where it says nothing (an error)."""
-    if "choices" not in body:
-        return None
-    match body:
-        case {"id": str(id_)}:
-            model, created = body.get("model"), body.get("created")
-            return head(id_, model if isinstance(model, str) else "", created if isinstance(created, int) else 0)
-    return None

@@ -25,13 +25,13 @@ def test_every_format_has_recorded_exchanges_in_which_it_finds_text(name: str) -
     """A format without examples would pass this suite unread."""
     for body in contract.golden(name, "request.json"):
         assert FORMATS[name].read_request(body).segments
-    assert len(contract.golden(name, "response.json")) == len(contract.golden(name, "response.sse")) > 1
+    assert len(contract.golden(name, "response.json")) == len(contract.streams(name)) > 1
 
 
 @every_format
 def test_frames_do_not_depend_on_chunks(name: str) -> None:
     """Law 1, on recorded streams."""
-    for stream in contract.golden(name, "response.sse") or contract.golden("openai_chat", "response.sse"):
+    for stream in contract.streams(name) or contract.streams("openai_chat"):
         contract.frames_do_not_depend_on_chunks(FORMATS[name], stream)
 
 
@@ -48,7 +48,7 @@ def test_edits_touch_only_what_they_say(name: str) -> None:
 @every_readable
 def test_edited_frames_say_what_was_left(name: str) -> None:
     """Law 10, on streams."""
-    for stream in contract.golden(name, "response.sse"):
+    for stream in contract.streams(name):
         contract.edited_frames_say_what_was_left(FORMATS[name], stream)
 
 
@@ -62,16 +62,14 @@ def test_escapes_hide_nothing(name: str) -> None:
 @every_readable
 def test_streamed_or_not_says_the_same(name: str) -> None:
     """Law 3: the same answer has the same text on the same channels."""
-    for whole, stream in zip(
-        contract.golden(name, "response.json"), contract.golden(name, "response.sse"), strict=True
-    ):
+    for whole, stream in zip(contract.golden(name, "response.json"), contract.streams(name), strict=True):
         contract.streamed_or_not_says_the_same(FORMATS[name], whole, stream)
 
 
 @every_readable
 def test_any_prefix_can_be_ended(name: str) -> None:
     """A stream that is broken off anywhere is a whole stream to the client."""
-    for stream in contract.golden(name, "response.sse"):
+    for stream in contract.streams(name):
         contract.any_prefix_can_be_ended(FORMATS[name], stream)
 
 
@@ -92,7 +90,7 @@ def test_refusals_are_whole(name: str) -> None:
 @pytest.mark.parametrize("streamed", [False, True])
 def test_answers_that_say_no_can_be_read_back(name: str, streamed: bool) -> None:
     """A 200 answer of ours is one that the format itself reads to the end."""
-    answer = FORMATS[name].answer(contract.refusal(), model="demo", streamed=streamed)
+    answer = FORMATS[name].answer(contract.refusal(), model=contract.MODELS.get(name, "demo"), streamed=streamed)
     assert answer.status == 200
     if streamed:
         contract.streamed(FORMATS[name], answer.body)
@@ -103,8 +101,11 @@ def test_answers_that_say_no_can_be_read_back(name: str, streamed: bool) -> None
 BODIES = [
     body
     for name in READABLE
-    for kind in ("request.json", "response.json", "response.sse")
-    for body in contract.golden(name, kind)
+    for body in (
+        *contract.golden(name, "request.json"),
+        *contract.golden(name, "response.json"),
+        *contract.streams(name),
+    )
 ]
 SPLICES = [
     b"",
@@ -222,9 +223,9 @@ class FaultyStream(ChatStream):
         return b"" if self.fault == "ending" else super().ending(refusal)
 
 
-REQUEST = contract.golden("openai_chat", "request.json")[0]
-WHOLE = contract.golden("openai_chat", "response.json")[0]
-STREAM = contract.golden("openai_chat", "response.sse")[0]
+REQUEST = contract.recorded("openai_chat", "choices.request.json")
+WHOLE = contract.recorded("openai_chat", "choices.response.json")
+STREAM = contract.recorded("openai_chat", "choices.response.sse")
 
 CHECKS: dict[str, Callable[[Format], None]] = {
     "framer": lambda f: contract.frames_do_not_depend_on_chunks(f, STREAM),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from safeguards_extproc.core.text import Channel, Edit, Format, Framer, Kind, Refusal, Segment
 from safeguards_extproc.errors import MALFORMED, MalformedBody
-from safeguards_extproc.wire import sse, strict_json
+from safeguards_extproc.wire import eventstream, sse, strict_json
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CHUNKS = (1, 7, 1000, 1 << 30)
@@ -24,13 +27,46 @@ REASONS = (
     "timeout",
 )
 MARK = "‹redacted›"
-MEDIA: dict[str, str] = {}
+STEERLESS = frozenset(("openai_completions", "bedrock_invoke"))
+"""Formats whose requests may be prompts, not conversations."""
+
+MODELS = {"bedrock_invoke": "us.anthropic.claude-sonnet-4-20250514-v1:0"}
+"""Where a model's name says in which dialect an answer is to be."""
+
+MEDIA: dict[str, str] = {"bedrock_converse": eventstream.MEDIA, "bedrock_invoke": eventstream.MEDIA}
 """The media type of a format's streams where it is not that of server-sent events."""
 
 
 def golden(name: str, kind: str) -> list[bytes]:
     """The recorded bodies of a format: kind is "request.json", "response.json" or "response.sse"."""
     return [path.read_bytes() for path in sorted((GOLDEN / name).glob("*." + kind))]
+
+
+def streams(name: str) -> list[bytes]:
+    """The recorded streams of a format: "response.sse" as they are, "response.events" a line of JSON for each frame,
+    "response.chunks" a line for what is in each frame in base64."""
+    binary = {"response.events": framed, "response.chunks": chunked}
+    return golden(name, "response.sse") + [
+        b"".join(map(write, recorded.splitlines())) for kind, write in binary.items() for recorded in golden(name, kind)
+    ]
+
+
+def framed(line: bytes) -> bytes:
+    """A binary frame from its line: {"the event's name": its payload}; the payload's bytes stay as they are written."""
+    ((name, _),) = json.loads(line).items()
+    payload = line[line.index(b":") + 1 : line.rindex(b"}")].strip()
+    make = eventstream.exception if name.endswith("Exception") else eventstream.event
+    return make(name, payload)
+
+
+def chunked(line: bytes) -> bytes:
+    """A frame of InvokeModelWithResponseStream, as Bedrock pads it."""
+    return eventstream.event("chunk", json.dumps({"bytes": base64.b64encode(line).decode(), "p": "abcdefg"}).encode())
+
+
+def recorded(name: str, file: str) -> bytes:
+    """One of them: "tools.response.sse"."""
+    return (GOLDEN / name / file).read_bytes()
 
 
 def frames(format_: Format, stream: bytes, size: int = 1 << 30) -> list[bytes]:
@@ -165,17 +201,25 @@ def streamed_or_not_says_the_same(format_: Format, whole: bytes, stream: bytes) 
 
 
 def edited_frames_say_what_was_left(format_: Format, stream: bytes) -> None:
-    """Each text of each frame can be replaced, and only it."""
-    reader = format_.stream()
-    for frame in frames(format_, stream):
+    """Each text of each frame can be replaced, and only it. A replica, which has no text, goes with what it repeats."""
+    reader, whole = format_.stream(), frames(format_, stream)
+    for at, frame in enumerate(whole):
         segments = reader.read(frame).segments
         for number, segment in enumerate(segments):
-            if not segment.path or segment.raw:
+            if not segment.path or segment.raw or not segment.text:
                 continue
             edited = reader.edit(frame, [Edit(segment.path, 0, len(segment.text), MARK)])
-            again = format_.stream().read(edited).segments
+            again = _read_after(format_, whole[:at], edited)
             expected = [MARK if at == number else known.text for at, known in enumerate(segments)]
             assert expected == [known.text for known in again]
+        reader.released(frame)
+
+
+def _read_after(format_: Format, before: Sequence[bytes], frame: bytes) -> Sequence[Segment]:
+    reader = format_.stream()
+    for known in before:
+        reader.read(known)
+    return reader.read(frame).segments
 
 
 def any_prefix_can_be_ended(format_: Format, stream: bytes) -> None:
@@ -191,6 +235,11 @@ def any_prefix_can_be_ended(format_: Format, stream: bytes) -> None:
 
 
 def steering_adds_only_an_instruction(format_: Format, body: bytes) -> None:
+    """A prompt without messages has no place for one: that is said, and nothing is changed."""
+    if format_.name in STEERLESS and not json.loads(body).keys() & {"messages", "message"}:
+        with pytest.raises(MalformedBody, match="shape"):
+            format_.steer(body, MARK)
+        return
     before, after = format_.read_request(body), format_.read_request(steered := format_.steer(body, MARK))
     system = "".join(text for channel, text in texts(after.segments).items() if channel[0] == Kind.SYSTEM)
     assert MARK in system

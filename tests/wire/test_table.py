@@ -20,6 +20,9 @@ def post(target: str) -> dict[str, str]:
         ("/openai/v1/chat/completions?x=1", "openai_chat"),
         ("/openai/deployments/demo/chat/completions?api-version=2024-10-21", "openai_chat"),
         ("//v1/Chat/%63ompletions/", "openai_chat"),
+        ("/v1/completions", "openai_completions"),
+        ("/completions", "openai_completions"),
+        ("/openai/deployments/demo/completions?api-version=2024-10-21", "openai_completions"),
         ("/v1/messages", "anthropic_messages"),
         ("/anthropic/v1/messages?beta=true", "anthropic_messages"),
         ("/v1/messages/count_tokens", "anthropic_messages"),
@@ -27,7 +30,7 @@ def post(target: str) -> dict[str, str]:
         ("/v1/threads/t/messages", "opaque"),
         ("/v1/embeddings", "opaque"),
         ("/chat/completions-not", "opaque"),
-        ("/xchat/completions", "opaque"),
+        ("/v1/xcompletions", "opaque"),
         ("", "opaque"),
     ],
 )
