@@ -45,6 +45,14 @@ def refuse(refusal: Refusal) -> Answer:
     return answer
 
 
+def success(refusal: Refusal, body: bytes, media: str) -> Answer:
+    """A complete answer that says no."""
+    headers = [("content-type", media)]
+    if refusal.id:
+        headers.append((ID_HEADER, refusal.id))
+    return Answer(200, headers, body)
+
+
 def exception(refusal: Refusal) -> bytes:
     """A frame on which an SDK raises, with the message."""
     name = _IN_STREAM.get(refusal.reason, "validationException")
