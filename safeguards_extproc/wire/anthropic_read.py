@@ -25,7 +25,8 @@ _REQUEST_IDENTIFIERS = words(
 )
 _IDENTIFIERS = words(
     "type id role model tool_use_id stop_reason media_type file_id error_code page_age retrieved_at category "
-    "service_tier inference_geo ttl toolset_name request_id expires_at encrypted_index"
+    "service_tier inference_geo ttl toolset_name request_id expires_at encrypted_index "
+    "amazon-bedrock-guardrailAction"
 )
 _OPAQUE = {
     "thinking": frozenset(("signature",)),

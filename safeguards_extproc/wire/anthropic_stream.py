@@ -197,7 +197,7 @@ class MessageStream:
         return b"".join(map(event, self._events.ending(refusal)))
 
 
-_EVENT_IDENTIFIERS = frozenset(("type",))
+_EVENT_IDENTIFIERS = frozenset(("type", "amazon-bedrock-guardrailAction"))
 _DELTA_IDENTIFIERS = frozenset(("stop_reason", "type", "category", "id", "expires_at"))
 
 

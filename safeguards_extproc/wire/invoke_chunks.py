@@ -1,0 +1,180 @@
+"""The chunks of InvokeModelWithResponseStream, per dialect: what each says, and those that break an answer off.
+
+Bedrock marks the last chunk of every dialect with its own metrics; nothing else says for all of them that no other
+choice or answer goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from safeguards_extproc.core.text import Channel, Reading, Refusal, Segment
+from safeguards_extproc.wire import bedrock, eventstream, openai_read
+from safeguards_extproc.wire import edits as editing
+from safeguards_extproc.wire.anthropic_stream import MessageEvents
+from safeguards_extproc.wire.bedrock_stream import ConverseStream
+from safeguards_extproc.wire.invoke_dialects import FLAT, LAST, METRICS, NOVA_EVENTS, Dialect, choices
+from safeguards_extproc.wire.invoke_read import flat
+from safeguards_extproc.wire.leaves import Leaves, aside
+from safeguards_extproc.wire.strict_json import loads, spans
+
+_HEAD = ("id", "object", "created", "model")
+_IDENTIFIERS = frozenset(("amazon-bedrock-guardrailAction",))
+
+
+class Chunks(Protocol):
+    """One streamed answer, without the frames it comes in."""
+
+    def read(self, body: dict[str, Any], data: bytes) -> Reading:
+        """One chunk, `body`, which stands in `data` as JSON."""
+        ...
+
+    def released(self, body: dict[str, Any]) -> None:
+        """The client has been sent this chunk."""
+        ...
+
+    def ending(self, refusal: Refusal) -> list[dict[str, Any]] | None:
+        """The chunks that end what has been released; None where only an exception says it."""
+        ...
+
+
+def chunks(dialect: Dialect | None) -> Chunks | None:
+    """A reader for a stream whose chunks are of this dialect; None for what is no stream."""
+    match dialect:
+        case Dialect.ANTHROPIC:
+            return MessageEvents()
+        case Dialect.NOVA:
+            return NovaChunks()
+        case Dialect.CHAT:
+            return ChatChunks()
+    return FlatChunks(dialect) if dialect in FLAT else None
+
+
+class FlatChunks:
+    """Texts that answer a prompt."""
+
+    __slots__ = ("_begun", "_channels", "_dialect", "_ended")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._channels: dict[Channel, None] = {}
+        self._begun = self._ended = False
+
+    def read(self, body: dict[str, Any], data: bytes) -> Reading:
+        leaves = Leaves()
+        flat(leaves, body, self._dialect)
+        last = METRICS in body
+        self._channels |= {segment.channel: None for segment in leaves.segments}
+        return Reading(leaves.segments, list(self._channels) if last else (), last, ",".join(sorted(leaves.unread)))
+
+    def released(self, body: dict[str, Any]) -> None:
+        self._begun, self._ended = True, METRICS in body
+
+    def ending(self, refusal: Refusal) -> list[dict[str, Any]] | None:
+        """Words of ours in the middle of an answer would read as the model's: they are said only at its beginning."""
+        if self._ended:
+            return []
+        return [FLAT[self._dialect].write("" if self._begun else refusal.message, chunk=True)]
+
+
+class ChatChunks:
+    """OpenAI's choices, whose chunks hold deltas or, from Mistral, messages."""
+
+    __slots__ = ("_begun", "_channels", "_ended", "_finished", "_head", "_member")
+
+    def __init__(self) -> None:
+        self._channels: dict[Channel, None] = {}
+        self._head: dict[str, Any] = {}
+        self._member = "delta"
+        self._begun: set[int] = set()  # choices of which the client has seen something
+        self._finished: set[int] = set()
+        self._ended = False
+
+    def read(self, body: dict[str, Any], data: bytes) -> Reading:
+        if not self._head:
+            self._head = {key: body[key] for key in _HEAD if isinstance(body.get(key), str | int)}
+        leaves = Leaves()
+        openai_read.choices(leaves, body)
+        aside(leaves.segments, self._channels.__contains__)
+        self._channels |= {segment.channel: None for segment in leaves.segments}
+        last = METRICS in body
+        over = {str(index) for index, choice in _choices(body) if _ends(choice)}
+        closed = [channel for channel in self._channels if last or channel[1].partition(".")[0] in over]
+        for channel in closed:
+            self._channels.pop(channel)
+        return Reading(leaves.segments, closed, last, ",".join(sorted(leaves.unread)))
+
+    def released(self, body: dict[str, Any]) -> None:
+        self._ended = METRICS in body
+        for index, choice in _choices(body):
+            self._begun.add(index)
+            if "message" in choice:
+                self._member = "message"
+            if _ends(choice):
+                self._finished.add(index)
+
+    def ending(self, refusal: Refusal) -> list[dict[str, Any]] | None:
+        if self._ended:
+            return []
+        begun = sorted((self._begun or {0}) - self._finished)
+        return [{**self._head, "choices": choices(refusal, begun, self._member), **LAST}]
+
+
+def _choices(body: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    listed = body.get("choices")
+    for position, choice in enumerate(listed if isinstance(listed, list) else ()):
+        if isinstance(choice, dict):
+            index = choice.get("index")
+            yield index if type(index) is int else position, choice
+
+
+def _ends(choice: dict[str, Any]) -> bool:
+    return bool(choice.get("finish_reason") or choice.get("stop_reason"))
+
+
+class NovaChunks:
+    """Converse's events, each an object whose one member has the event's name: they are read as what they were."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self) -> None:
+        self._stream = ConverseStream()
+
+    def read(self, body: dict[str, Any], data: bytes) -> Reading:
+        leaves, segments, closed, unread = Leaves(), list[Segment](), list[Channel](), set[str]()
+        finished = False
+        for name, frame in _events(body, data):
+            reading = self._stream.read(frame)
+            for segment in reading.segments:
+                if segment.path:
+                    segment.path = (name, *segment.path)
+                segments.append(segment)
+            closed += reading.closed
+            unread |= set(filter(None, reading.unread.split(",")))
+            finished = finished or reading.finished
+        leaves.rest(bedrock.FIELDS, body, (), NOVA_EVENTS, _IDENTIFIERS)
+        unread |= leaves.unread
+        return Reading([*segments, *leaves.segments], closed, finished, ",".join(sorted(unread)))
+
+    def released(self, body: dict[str, Any]) -> None:
+        for _, frame in _events(body, editing.dumps(body)):
+            self._stream.released(frame)
+
+    def ending(self, refusal: Refusal) -> list[dict[str, Any]] | None:
+        return nova(self._stream.ending(refusal))
+
+
+def _events(body: dict[str, Any], data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The events in a chunk, each in a frame as Converse sends it."""
+    found = spans(data, [(name,) for name in body if name in NOVA_EVENTS])
+    for (name,), (start, end) in found.items():
+        yield str(name), eventstream.event(str(name), data[start:end])
+
+
+def nova(frames: bytes) -> list[dict[str, Any]] | None:
+    """Converse's events as Nova's chunks; None if there is an exception among them."""
+    messages = [eventstream.parse(frame) for frame in eventstream.Framer().push(frames)]
+    if any(message.type != "event" for message in messages):
+        return None
+    return [{message.name: loads(message.payload)} for message in messages]
