@@ -66,7 +66,7 @@ def error(leaves: Leaves, value: object, path: Path) -> None:
 
 def headers(leaves: Leaves, message: Message) -> None:
     """What a frame's headers say beyond names and media types; `unread` has "headers" where nobody knows."""
-    channel = FIELDS if message.type == "event" else ERROR
+    channel = ERROR if message.failed else FIELDS
     for name, (kind, value) in message.headers.items():
         if identifier(name) is None or isinstance(value, bytes):
             leaves.unread.add("headers")

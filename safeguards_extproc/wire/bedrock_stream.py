@@ -93,24 +93,24 @@ class ConverseStream:
         reader, closed, finished = Reader(), list[Channel](), False
         leaves, index = reader.leaves, _index(body)
         bedrock.headers(leaves, message)
-        known = {"delta", "start"} if message.type == "event" else set()
-        match message.type, message.name:
-            case "event", "messageStart":
+        known = {"delta", "start"}
+        match message.failed, message.name:
+            case False, "messageStart":
                 reader.message(body, (), "0", Kind.CONTENT)
                 known |= body.keys()
-            case "event", ("contentBlockStart" | "contentBlockDelta"):
+            case False, ("contentBlockStart" | "contentBlockDelta"):
                 for part in ("start", "delta"):
                     if part in body:
                         reader.block(body[part], (part,), "0", index, Kind.CONTENT)
-            case "event", "contentBlockStop":
+            case False, "contentBlockStop":
                 names = (f"0.{index}", f"0.{index}.aside")
                 closed = [channel for channel in self._channels if channel[1] in names]
                 known.clear()
-            case "event", ("messageStop" | "metadata") as name:
+            case False, ("messageStop" | "metadata") as name:
                 reader.fields(body, (), _NOTHING)
                 closed, finished = list(self._channels), name == "metadata"
                 known |= body.keys()
-            case "event", _:
+            case False, _:
                 known.clear()
             case _:
                 bedrock.error(leaves, body, ())
@@ -136,7 +136,7 @@ class ConverseStream:
         except MalformedBody:
             return
         index, name = _index(body), message.name
-        if message.type != "event" or name == "metadata":
+        if message.failed or name == "metadata":
             self._ended = True
         elif name == "messageStart":
             self._begun = True

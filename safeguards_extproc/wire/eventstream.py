@@ -87,6 +87,11 @@ class Message:
         return self.text(":message-type")
 
     @property
+    def failed(self) -> bool:
+        """Whether it is no event: an SDK raises on it. Any other type, or none, SDKs take for an event."""
+        return self.type in _NAMES
+
+    @property
     def name(self) -> str:
         """Of the event, exception or error."""
         return self.text(_NAMES.get(self.type, ":event-type"))

@@ -117,6 +117,14 @@ def test_a_frame_is_read_by_its_event_type_whatever_else_its_headers_say() -> No
     assert (Kind.OTHER, "fields", "Hi there") in said(ConverseStream().read(write(dict(usual[:1]), payload)))
 
 
+@pytest.mark.parametrize("kind", [None, (Type.STRING, "other"), (Type.BYTES, b"exception")])
+def test_what_is_no_exception_is_an_event(kind: Header | None) -> None:
+    """boto3 takes any message type but "exception" and "error" for an event, and so do we: its text is the answer's."""
+    headers: dict[str, Header] = {":event-type": (Type.STRING, "contentBlockDelta")}
+    raw = write({**headers, **({":message-type": kind} if kind else {})}, b'{"delta":{"text":"Hi there"}}')
+    assert (Kind.CONTENT, "0", "Hi there") in said(ConverseStream().read(raw))
+
+
 def test_blocks_close_their_calls_and_the_end_closes_all() -> None:
     """A call's text is whole when its block stops; metadata is the last event."""
     reader = ConverseStream()
