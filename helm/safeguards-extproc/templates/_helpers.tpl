@@ -146,6 +146,7 @@ clusters:
                     port_value: {{ .Values.ports.extproc }}
     common_lb_config:
       healthy_panic_threshold: {value: 0} # never send to a process that says it is draining, even if all do
+      update_merge_window: 0s # tell the workers of a health change at once, not after the second that is the default
     health_checks:
       - timeout: 1s
         interval: 1s
