@@ -10,13 +10,18 @@ from collections.abc import Mapping
 from safeguards_extproc.core.text import Format
 from safeguards_extproc.wire import recognised
 from safeguards_extproc.wire.anthropic_messages import AnthropicMessages
+from safeguards_extproc.wire.batches import Batches
 from safeguards_extproc.wire.bedrock_converse import BedrockConverse
 from safeguards_extproc.wire.bedrock_invoke import BedrockInvoke
 from safeguards_extproc.wire.claims import Claims, Row
 from safeguards_extproc.wire.encodings import Decoder
+from safeguards_extproc.wire.multipart import boundary
 from safeguards_extproc.wire.opaque import Opaque
 from safeguards_extproc.wire.openai_chat import OpenAIChat
 from safeguards_extproc.wire.openai_completions import OpenAICompletions
+from safeguards_extproc.wire.openai_embeddings import OpenAIEmbeddings
+from safeguards_extproc.wire.openai_media import OpenAIMedia
+from safeguards_extproc.wire.openai_moderations import OpenAIModerations
 from safeguards_extproc.wire.openai_responses import OpenAIResponses
 from safeguards_extproc.wire.paths import normalise
 from safeguards_extproc.wire.shapes import promises
@@ -27,6 +32,7 @@ _VERTEX = ("/publishers/anthropic/models/{model}:rawpredict", "/publishers/anthr
 _AZURE_CHAT = ("/deployments/{model}/chat/completions", "/deployments/{model}/extensions/chat/completions")
 
 _RESPONSES = ("responses", "responses/compact", "responses/input_tokens")
+_MEDIA = ("/files", "/audio/speech", "/images/generations", "/images/edits", "/images/variations")
 
 ROWS = (
     Row(OpenAIChat(), ("/chat/completions",)),
@@ -35,11 +41,18 @@ ROWS = (
     Row(OpenAIChat(azure=True), _AZURE_CHAT),
     Row(OpenAICompletions(), ("/completions",)),
     Row(OpenAICompletions(azure=True), ("/deployments/{model}/completions",)),
+    Row(OpenAIEmbeddings(), ("/embeddings",)),
+    Row(OpenAIEmbeddings(azure=True), ("/deployments/{model}/embeddings",)),
+    Row(OpenAIModerations(), ("/moderations",)),
     Row(BedrockConverse(), ("/model/{model}/converse",)),
     Row(BedrockConverse(streamed=True), ("/model/{model}/converse-stream",)),
     Row(BedrockInvoke(), ("/model/{model}/invoke",)),
     Row(BedrockInvoke(streamed=True), ("/model/{model}/invoke-with-response-stream",)),
     Row(OpenAIResponses(), tuple(f"/{root}/{path}" for root in ("v1", "openai") for path in _RESPONSES)),
+    Row(OpenAIMedia(speaks=True), ("/audio/transcriptions", "/audio/translations")),
+    Row(OpenAIMedia(), _MEDIA),
+    Row(Batches(AnthropicMessages()), ("/messages/batches",)),
+    Row(Batches(OpenAIChat()), ("/batches",)),
     Row(Opaque(), ()),
 )
 """A format may have several rows, each a variant of its own paths; the first of a name stands for it."""
@@ -56,8 +69,14 @@ def resolve(name: str, fields: Mapping[str, str]) -> tuple[Format, str]:
     named = None if name == "auto" else FORMATS[name]
     if fields.get(":method", "").upper() == "POST":
         found = _CLAIMS.find(*normalise(fields.get(":path", "")), name if named else "")
-        if found is not None:
-            return found
+        content_type = fields.get("content-type", "")
+        format_, model = found or (named, "")
+        if isinstance(format_, OpenAIMedia):
+            return format_.sent_as(content_type), model
+        if format_ is not None:
+            return format_, model
+        if boundary(content_type) is not None:
+            return OpenAIMedia(content_type=content_type), ""
     return named or FORMATS["opaque"], ""
 
 

@@ -29,20 +29,8 @@ def request(body: dict[str, Any]) -> Document:
     else:
         leaves.tree((Kind.USER, "suffix"), body.get("suffix"), ("suffix",))
     openai_read.members(leaves, body, _REQUEST_KNOWN)
-    model, choices_ = body.get("model"), body.get("n")
-    return Document(
-        leaves.segments,
-        model=model if isinstance(model, str) else "",
-        streamed=body.get("stream") is True,
-        features={
-            "messages": count,
-            "tools": 0,
-            "n": choices_ if isinstance(choices_, int) else 1,
-            "prefill": False,
-            "logprobs": isinstance(body.get("logprobs"), int),
-            "echo": body.get("echo") is True,
-        },
-        unread=frozenset(leaves.unread),
+    return openai_read.asked(
+        leaves, body, count, logprobs=isinstance(body.get("logprobs"), int), echo=body.get("echo") is True
     )
 
 

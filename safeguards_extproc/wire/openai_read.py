@@ -51,23 +51,31 @@ def request(body: dict[str, Any]) -> Document:
         if name in body:
             leaves.tree((Kind.TOOLS, name), body[name], (name,), SCHEMA_IDENTIFIERS, SCHEMA_WORDS)
     members(leaves, body, _REQUEST_KNOWN)
-    messages, model, count = body.get("messages"), body.get("model"), body.get("n")
-    return Document(
-        leaves.segments,
-        model=model if isinstance(model, str) else "",
-        streamed=body.get("stream") is True,
-        features={
-            "messages": len(messages) if isinstance(messages, list) else 0,
-            "tools": sum(len(body[name]) for name in ("tools", "functions") if isinstance(body.get(name), list)),
-            "n": count if isinstance(count, int) else 1,
-            "prefill": prefill,
-            "logprobs": body.get("logprobs") is True,
-        },
-        unread=frozenset(leaves.unread),
+    messages = body.get("messages")
+    return asked(
+        leaves,
+        body,
+        len(messages) if isinstance(messages, list) else 0,
+        tools=sum(len(body[name]) for name in ("tools", "functions") if isinstance(body.get(name), list)),
+        prefill=prefill,
+        logprobs=body.get("logprobs") is True,
     )
 
 
 _REQUEST_KNOWN = frozenset(("messages", "tools", "functions"))
+
+
+def asked(leaves: Leaves, body: dict[str, Any], messages: int, **features: int | bool) -> Document:
+    """The request to any OpenAI API that was read into `leaves`; `messages` counts those, or the prompts."""
+    model, count = body.get("model"), body.get("n")
+    common = {"messages": messages, "tools": 0, "n": count if isinstance(count, int) else 1}
+    return Document(
+        leaves.segments,
+        model=model if isinstance(model, str) else "",
+        streamed=body.get("stream") is True,
+        features={**common, "prefill": False, "logprobs": False, **features},
+        unread=frozenset(leaves.unread),
+    )
 
 
 def members(leaves: Leaves, body: dict[str, Any], known: frozenset[str]) -> None:

@@ -16,7 +16,9 @@ from safeguards_extproc.wire.openai_stream import ChatStream
 from tests.contract import wire_contract as contract
 
 READABLE = [name for name in FORMATS if name != "opaque"]
+STREAMED = [name for name in FORMATS if name not in contract.STREAMLESS]
 every_format = pytest.mark.parametrize("name", FORMATS)
+every_streamed = pytest.mark.parametrize("name", STREAMED)
 every_readable = pytest.mark.parametrize("name", READABLE)
 
 
@@ -25,10 +27,21 @@ def test_every_format_has_recorded_exchanges_in_which_it_finds_text(name: str) -
     """A format without examples would pass this suite unread."""
     for body in contract.golden(name, "request.json"):
         assert FORMATS[name].read_request(body).segments
-    assert len(contract.golden(name, "response.json")) == len(contract.streams(name)) > 1
+    wholes, streams = contract.golden(name, "response.json"), contract.streams(name)
+    assert len(wholes) > 1
+    assert len(streams) == (0 if name in contract.STREAMLESS else len(wholes))
 
 
-@every_format
+@pytest.mark.parametrize("name", sorted(contract.STREAMLESS))
+def test_what_is_never_streamed_has_no_frames_and_no_answer_but_an_error(name: str) -> None:
+    """Numbers cannot say no, and a stream of them would be one that nobody reads."""
+    format_ = FORMATS[name]
+    assert [None, None] == [format_.framer("text/event-stream"), format_.framer("application/json")]
+    for streamed in (False, True):
+        assert format_.answer(contract.refusal(), model="demo", streamed=streamed) == format_.refuse(contract.refusal())
+
+
+@every_streamed
 def test_frames_do_not_depend_on_chunks(name: str) -> None:
     """Law 1, on recorded streams."""
     for stream in contract.streams(name) or contract.streams("openai_chat"):
@@ -59,7 +72,7 @@ def test_escapes_hide_nothing(name: str) -> None:
         contract.escapes_hide_nothing(FORMATS[name], body)
 
 
-@every_readable
+@every_streamed
 def test_streamed_or_not_says_the_same(name: str) -> None:
     """Law 3: the same answer has the same text on the same channels."""
     for whole, stream in zip(contract.golden(name, "response.json"), contract.streams(name), strict=True):
@@ -86,7 +99,7 @@ def test_refusals_are_whole(name: str) -> None:
     contract.refusals_are_whole(FORMATS[name])
 
 
-@every_readable
+@pytest.mark.parametrize("name", [name for name in STREAMED if name != "opaque"])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_answers_that_say_no_can_be_read_back(name: str, streamed: bool) -> None:
     """A 200 answer of ours is one that the format itself reads to the end."""
