@@ -175,6 +175,6 @@ def _events(body: dict[str, Any], data: bytes) -> Iterator[tuple[str, bytes]]:
 def nova(frames: bytes) -> list[dict[str, Any]] | None:
     """Converse's events as Nova's chunks; None if there is an exception among them."""
     messages = [eventstream.parse(frame) for frame in eventstream.Framer().push(frames)]
-    if any(message.type != "event" for message in messages):
+    if any(message.failed for message in messages):
         return None
     return [{message.name: loads(message.payload)} for message in messages]

@@ -56,7 +56,7 @@ class InvokeStream:
     def read(self, frame: bytes) -> Reading:
         try:
             message = eventstream.parse(frame)
-            if message.name != CHUNK or message.type != "event":
+            if not _is_chunk(message):
                 return _beside(message)
             body, data = _opened(message)
         except MalformedBody as error:
@@ -76,7 +76,7 @@ class InvokeStream:
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         message = eventstream.parse(frame)
         inside = [change for change in edits if change.path and change.path[0] != bedrock.HEADER]
-        if message.name != CHUNK or message.type != "event" or not inside:
+        if not inside or not _is_chunk(message):
             return bedrock.edit(frame, edits)
         data = edit_body(_opened(message)[1], inside)
         text = editing.dumps(base64.b64encode(data).decode())
@@ -86,9 +86,9 @@ class InvokeStream:
     def released(self, frame: bytes) -> None:
         try:
             message = eventstream.parse(frame)
-            if message.type != "event":
+            if message.failed:
                 self._ended = True
-            elif message.name == CHUNK and self._chunks is not None:
+            elif self._chunks is not None and _is_chunk(message):
                 self._chunks.released(_opened(message)[0])
         except MalformedBody:
             return
@@ -98,6 +98,10 @@ class InvokeStream:
             return b""
         last = None if self._chunks is None else self._chunks.ending(refusal)
         return bedrock.exception(refusal) if last is None else written(last)
+
+
+def _is_chunk(message: Message) -> bool:
+    return message.name == CHUNK and not message.failed
 
 
 def _opened(message: Message) -> tuple[dict[str, Any], bytes]:
@@ -124,11 +128,11 @@ def _beside(message: Message) -> Reading:
     """An exception, which is the last frame, or an event that is no chunk."""
     leaves, body = Leaves(), loads(message.payload) if message.payload else {}
     bedrock.headers(leaves, message)
-    if message.type != "event":
+    if message.failed:
         bedrock.error(leaves, body, ())
     else:
         leaves.tree(bedrock.FIELDS, body, ())
-    return Reading(leaves.segments, finished=message.type != "event", unread=",".join(sorted(leaves.unread)))
+    return Reading(leaves.segments, finished=message.failed, unread=",".join(sorted(leaves.unread)))
 
 
 def _add_headers(reading: Reading, message: Message) -> None:
