@@ -230,5 +230,6 @@ class Policy(Protocol):
         ...
 
     def tail(self, text: str) -> int:
-        """Characters at the end of `text` that could be the beginning of something to redact; 0 without redaction."""
+        """Characters at the end of `text` that must be seen again with what follows: they could be the beginning of
+        something to redact, or of a word that says something else than it seems to."""
         ...

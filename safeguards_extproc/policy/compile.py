@@ -28,6 +28,9 @@ Factory = Callable[[str, Mapping[str, object]], Detector]
 
 NOTHING = Findings()
 
+LONG_WORD = 40
+"""Characters of the longest word that people write; what is longer is code, or a disguise."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Local:
@@ -154,10 +157,12 @@ class CompiledPolicy:
         return expand(text)
 
     def tail(self, text: str) -> int:
-        """Characters at the end that may begin something which an enforced rule redacts, or end in hiding it."""
+        """Characters at the end that may begin something which an enforced rule redacts, or hide anything at all: a word
+        so long that the next window's lead may miss its beginning waits whatever the rules are."""
+        word = unfinished(text)
         if not self._redacted:
-            return 0
-        return max(unfinished(text), *(detector.tail(text, entities) for detector, entities in self._redacted))
+            return word if word > LONG_WORD else 0
+        return max(word, *(detector.tail(text, entities) for detector, entities in self._redacted))
 
 
 def compile_policy(

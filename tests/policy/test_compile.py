@@ -102,6 +102,12 @@ def test_holds_back_only_what_may_be_redacted(text: str, holds: bool) -> None:
     assert (policy(text).tail("write to anna.berg@exam") > 0) is holds
 
 
+def test_a_very_long_word_waits_whatever_the_rules() -> None:
+    """Its beginning and its end are read together, or a code would be cut in two that say nothing."""
+    assert policy("").tail("words " + "x" * 100) == 100
+    assert policy("").tail("words " + "x" * 20) == 0
+
+
 def test_a_word_that_has_ended_hides_nothing_more() -> None:
     """What waits is what could begin an address openly, or the last word."""
     assert policy(REDACT).tail("write to \\u0041 ") == 0
