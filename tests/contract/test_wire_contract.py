@@ -15,8 +15,8 @@ from safeguards_extproc.wire.openai_chat import OpenAIChat
 from safeguards_extproc.wire.openai_stream import ChatStream
 from tests.contract import wire_contract as contract
 
-READABLE = [name for name in FORMATS if name != "opaque"]
-STREAMED = [name for name in FORMATS if name not in contract.STREAMLESS]
+READABLE = [name for name in FORMATS if name not in contract.NO_DIALOGUE | {"opaque"}]
+STREAMED = [name for name in FORMATS if name not in contract.STREAMLESS | contract.NO_DIALOGUE]
 every_format = pytest.mark.parametrize("name", FORMATS)
 every_streamed = pytest.mark.parametrize("name", STREAMED)
 every_readable = pytest.mark.parametrize("name", READABLE)

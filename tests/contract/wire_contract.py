@@ -30,6 +30,9 @@ MARK = "‹redacted›"
 STREAMLESS = frozenset(("openai_embeddings", "openai_moderations"))
 """Formats whose answers are numbers: none is streamed, and none can say no."""
 
+NO_DIALOGUE = frozenset(("openai_media", "batches"))
+"""Formats whose answers are no turn of a dialogue: their own tests hold them to the promises that they can keep."""
+
 STEERLESS = STREAMLESS | {"openai_completions", "bedrock_invoke"}
 """Formats whose requests may be prompts, not conversations."""
 

@@ -26,7 +26,12 @@ def post(target: str) -> dict[str, str]:
         ("/v1/messages", "anthropic_messages"),
         ("/anthropic/v1/messages?beta=true", "anthropic_messages"),
         ("/v1/messages/count_tokens", "anthropic_messages"),
-        ("/v1/messages/batches", "opaque"),
+        ("/v1/messages/batches", "batches"),
+        ("/v1/batches", "batches"),
+        ("/v1/files", "openai_media"),
+        ("/openai/v1/audio/transcriptions", "openai_media"),
+        ("/v1/images/edits", "openai_media"),
+        ("/v1/messages/batches/b1/cancel", "opaque"),
         ("/v1/threads/t/messages", "opaque"),
         ("/v1/embeddings", "openai_embeddings"),
         ("/openai/deployments/demo/embeddings?api-version=2024-10-21", "openai_embeddings"),
@@ -92,3 +97,13 @@ def test_the_package_is_a_wire() -> None:
     assert package.decoder("identity", 9).push(b"plain") == b"plain"
     with pytest.raises(MalformedBody):
         package.decoder("rot13", 9)
+
+
+def test_a_form_is_read_on_any_path() -> None:
+    """Its media type says what it is; a claimed path keeps its own format, which finds it malformed."""
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    assert wire.resolve("auto", {**post("/rewritten"), **form})[0].name == "openai_media"
+    assert wire.resolve("openai_media", {**post("/rewritten"), **form})[0].name == "openai_media"
+    assert wire.resolve("auto", {**post("/v1/messages"), **form})[0].name == "anthropic_messages"
+    assert wire.resolve("opaque", {**post("/rewritten"), **form})[0].name == "opaque"
+    assert wire.resolve("auto", {":method": "PUT", ":path": "/rewritten", **form})[0].name == "opaque"
