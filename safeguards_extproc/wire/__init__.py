@@ -15,6 +15,8 @@ from safeguards_extproc.wire.bedrock_converse import BedrockConverse
 from safeguards_extproc.wire.bedrock_invoke import BedrockInvoke
 from safeguards_extproc.wire.claims import Claims, Row
 from safeguards_extproc.wire.encodings import Decoder
+from safeguards_extproc.wire.gemini import Answers, Gemini
+from safeguards_extproc.wire.gemini import paths as gemini
 from safeguards_extproc.wire.multipart import boundary
 from safeguards_extproc.wire.opaque import Opaque
 from safeguards_extproc.wire.openai_chat import OpenAIChat
@@ -33,6 +35,8 @@ _AZURE_CHAT = ("/deployments/{model}/chat/completions", "/deployments/{model}/ex
 
 _RESPONSES = ("responses", "responses/compact", "responses/input_tokens")
 _MEDIA = ("/files", "/audio/speech", "/images/generations", "/images/edits", "/images/variations")
+
+_GEMINI_EVENTS = Gemini(Answers.EVENTS)
 
 ROWS = (
     Row(OpenAIChat(), ("/chat/completions",)),
@@ -53,6 +57,11 @@ ROWS = (
     Row(OpenAIMedia(), _MEDIA),
     Row(Batches(AnthropicMessages()), ("/messages/batches",)),
     Row(Batches(OpenAIChat()), ("/batches",)),
+    Row(Gemini(), gemini("generatecontent")),
+    Row(_GEMINI_EVENTS, gemini("streamgeneratecontent"), "alt=sse"),
+    Row(_GEMINI_EVENTS, gemini("streamgeneratecontent"), "$alt=sse"),
+    Row(Gemini(Answers.ARRAY), gemini("streamgeneratecontent")),
+    Row(Gemini(Answers.NUMBERS), gemini("counttokens", "computetokens", "embedcontent", "batchembedcontents")),
     Row(Opaque(), ()),
 )
 """A format may have several rows, each a variant of its own paths; the first of a name stands for it."""

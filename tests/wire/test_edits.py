@@ -76,6 +76,16 @@ def test_the_text_inside_base64_can_be_edited(head: str) -> None:
     assert base64.b64decode(edited.removeprefix(head)) == b"call [NAME] now"
 
 
+def test_base64_for_urls_and_without_padding_is_base64() -> None:
+    """Protobuf's JSON reads all of these; an edit keeps the alphabet."""
+    held = base64.urlsafe_b64encode("¿y Zoë? ÿ".encode()).decode().rstrip("=")
+    assert "_" in held or "-" in held
+    assert edits.decoded(held) == ("", "¿y Zoë? ÿ")
+    edited = json.loads(edits.apply(json.dumps({"f": held}).encode(), [Edit(("f", DECODED), 3, 6, "[N]")]))["f"]
+    assert base64.urlsafe_b64decode(edited).decode() == "¿y [N]? ÿ"
+    assert {"+", "/"}.isdisjoint(edited)
+
+
 @pytest.mark.parametrize(
     "data",
     ["not base64", "", "data:image/png;base64,aGVsbG8=", "data:text/plain,hello", "JVBERi0xLjcK", "/wD/", "AAEC"],
