@@ -189,7 +189,10 @@ class ResponseLane:
         if not redact or not frame.parts or intake.follows or intake.reader is None:
             return frame.raw
         wanted = self._edits(frame, redact)
-        return intake.reader.edit(frame.raw, wanted) if wanted else frame.raw
+        # A segment without text is a replica: its reader knows what has become of the text that it repeats.
+        if wanted or not all(segment.text for segment, _ in frame.parts):
+            return intake.reader.edit(frame.raw, wanted)
+        return frame.raw
 
     def _edits(self, frame: Frame, entities: frozenset[str]) -> list[Edit]:
         wanted: list[Edit] = []

@@ -1,13 +1,15 @@
 """The response's half: what is released, when, and how it ends."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
 from safeguards_extproc.core.decision import Action, Model, Release, Route, Windowing
 from safeguards_extproc.core.events import Body, BodyMode
+from safeguards_extproc.core.text import Edit
 from tests.playbook import RESPONSE, Conversation, response_headers
-from tests.world import SORRY, WordPolicy, event, plain_request, plain_stream
+from tests.world import SORRY, Plain, PlainReader, WordPolicy, event, plain_request, plain_stream
 
 SMALL = Windowing(first=8, largest=16, overlap=8)
 
@@ -112,3 +114,21 @@ def test_what_is_only_observed_is_scanned_to_its_end(stream):
     assert talk.exchange.finished
     assert (talk.record.termination, talk.record.response.decided) == ("complete", "block")
     assert talk.record.response.account.coverage == "full"
+
+
+class Repeats(PlainReader):
+    """An event without text repeats the text before it, which its reader knows best."""
+
+    def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
+        return super().edit(frame, edits) if edits else event(repeats="what is left")
+
+
+@pytest.mark.parametrize(("word", "last"), [("SECRET", event(repeats="what is left")), ("NOTHING", event(text=""))])
+def test_a_replica_is_edited_by_its_reader(monkeypatch, word, last):
+    """A segment without text waits for its channel, and goes through the reader wherever something is redacted."""
+    monkeypatch.setattr(Plain, "stream", lambda _: Repeats())
+    talk = asked(WordPolicy({word: Action.REDACT}))
+    talk.stream(event(text="a SECRET word") + event(text="") + plain_stream())
+
+    assert talk.client_saw().endswith(last + plain_stream())
+    assert (b"a SECRET" in talk.client_saw()) == (word == "NOTHING")
