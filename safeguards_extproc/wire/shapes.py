@@ -32,6 +32,20 @@ def having(*names: str) -> Looks:
 
 _ANTHROPIC_FIELDS = words("system anthropic_version anthropic_beta stop_sequences thinking mcp_servers output_config")
 _ANTHROPIC_BLOCKS = words("tool_use tool_result thinking redacted_thinking document search_result server_tool_use")
+
+
+def _first(name: str, *members: str) -> Looks:
+    """An object whose list `name` begins with an object with one of these members."""
+    look = having(*members)
+
+    def judge(body: dict[str, Any]) -> bool:
+        items = _listed(body.get(name))
+        return bool(items) and isinstance(items[0], dict) and look(items[0])
+
+    return judge
+
+
+_CONVERSE_FIELDS = words("inferenceConfig toolConfig guardrailConfig additionalModelRequestFields performanceConfig")
 _ANTHROPIC_EVENTS = words(
     "message message_start content_block_start content_block_delta content_block_stop message_delta message_stop"
 )
@@ -63,9 +77,48 @@ def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _converse_request(body: dict[str, Any]) -> bool:
+    """Bedrock's blocks have no type: the member's name is the type."""
+    return "messages" in body and (
+        not _CONVERSE_FIELDS.isdisjoint(body)
+        or any(
+            isinstance(block, dict) and block and "type" not in block
+            for message in _listed(body["messages"])
+            if isinstance(message, dict)
+            for block in _listed(message.get("content"))
+        )
+    )
+
+
+def _completions_request(body: dict[str, Any]) -> bool:
+    """A prompt that is an object is the name of one, in a request for a response."""
+    return isinstance(body.get("prompt"), str | list) and "input" not in body and "messages" not in body
+
+
+def _batch_request(body: dict[str, Any]) -> bool:
+    return "input_file_id" in body or _first("requests", "params")(body)
+
+
+def _batch_answer(body: dict[str, Any]) -> bool:
+    return body.get("object") == "batch" or body.get("type") == "message_batch"
+
+
+def _responses_answer(body: dict[str, Any]) -> bool:
+    object_, type_ = body.get("object"), body.get("type")
+    of_response = isinstance(type_, str) and type_.startswith("response.")
+    return of_response or (isinstance(object_, str) and object_.startswith("response"))
+
+
 SHAPES = (
+    Shape("bedrock_converse", _converse_request, having("stopReason")),
     Shape("anthropic_messages", _anthropic_request, _anthropic_answer),
+    Shape("gemini", having("contents"), having("candidates", "promptFeedback", "usageMetadata", "totalTokens")),
+    Shape("batches", _batch_request, _batch_answer),
+    Shape("openai_completions", _completions_request, _first("choices", "text")),
     Shape("openai_chat", having("messages"), having("choices")),
+    Shape("openai_embeddings", having("encoding_format", "dimensions"), _first("data", "embedding")),
+    Shape("openai_moderations", lambda body: False, _first("results", "flagged")),
+    Shape("openai_responses", having("input", "previous_response_id", "prompt"), _responses_answer),
 )
 
 
