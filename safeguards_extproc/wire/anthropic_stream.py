@@ -135,8 +135,14 @@ class MessageEvents:
             self._channels.pop(channel, None)
         return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)))
 
-    def released(self, body: dict[str, Any]) -> None:
-        """The client has been sent this event."""
+    def released(self, data: bytes) -> None:
+        """The client has been sent the event in `data`."""
+        if _GROWS in data:
+            return
+        try:
+            body = loads(data)
+        except MalformedBody:
+            return
         match body:
             case {"type": "message_start"}:
                 self._begun = True
@@ -184,14 +190,8 @@ class MessageStream:
         return sse.with_data(frame, editing.apply(sse.fields(frame)[1], edits))
 
     def released(self, frame: bytes) -> None:
-        if _GROWS in frame:
-            return
-        try:
-            body = loads(sse.fields(frame)[1])
-        except MalformedBody:
-            return
-        if type(body) is dict:
-            self._events.released(body)
+        if _GROWS not in frame:
+            self._events.released(sse.fields(frame)[1])
 
     def ending(self, refusal: Refusal) -> bytes:
         return b"".join(map(event, self._events.ending(refusal)))

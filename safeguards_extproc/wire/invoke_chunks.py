@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from safeguards_extproc.core.text import Channel, Reading, Refusal, Segment
+from safeguards_extproc.core.text import Channel, Kind, Path, Reading, Refusal, Segment
+from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import bedrock, eventstream, openai_read
-from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.anthropic_stream import MessageEvents
 from safeguards_extproc.wire.bedrock_stream import ConverseStream
 from safeguards_extproc.wire.invoke_dialects import FLAT, LAST, METRICS, NOVA_EVENTS, Dialect, choices
@@ -20,6 +20,10 @@ from safeguards_extproc.wire.leaves import Leaves, aside
 from safeguards_extproc.wire.strict_json import loads, spans
 
 _HEAD = ("id", "object", "created", "model")
+_METRICS = METRICS.encode()
+_TEXT: Channel = (Kind.CONTENT, "0")
+_TEXT_PATH: Path = ("contentBlockDelta", "delta", "text")
+_DELTA_KEYS = frozenset(("delta", "contentBlockIndex"))
 _IDENTIFIERS = frozenset(("amazon-bedrock-guardrailAction",))
 
 
@@ -30,8 +34,8 @@ class Chunks(Protocol):
         """One chunk, `body`, which stands in `data` as JSON."""
         ...
 
-    def released(self, body: dict[str, Any]) -> None:
-        """The client has been sent this chunk."""
+    def released(self, data: bytes) -> None:
+        """The client has been sent the chunk in `data`."""
         ...
 
     def ending(self, refusal: Refusal) -> list[dict[str, Any]] | None:
@@ -68,8 +72,9 @@ class FlatChunks:
         self._channels |= {segment.channel: None for segment in leaves.segments}
         return Reading(leaves.segments, list(self._channels) if last else (), last, ",".join(sorted(leaves.unread)))
 
-    def released(self, body: dict[str, Any]) -> None:
-        self._begun, self._ended = True, METRICS in body
+    def released(self, data: bytes) -> None:
+        self._begun = True
+        self._ended = _METRICS in data and METRICS in _read(data)
 
     def ending(self, refusal: Refusal) -> list[dict[str, Any]] | None:
         """Words of ours in the middle of an answer would read as the model's: they are said only at its beginning."""
@@ -105,7 +110,8 @@ class ChatChunks:
             self._channels.pop(channel)
         return Reading(leaves.segments, closed, last, ",".join(sorted(leaves.unread)))
 
-    def released(self, body: dict[str, Any]) -> None:
+    def released(self, data: bytes) -> None:
+        body = _read(data)
         self._ended = METRICS in body
         for index, choice in _choices(body):
             self._begun.add(index)
@@ -136,12 +142,18 @@ def _ends(choice: dict[str, Any]) -> bool:
 class NovaChunks:
     """Converse's events, each an object whose one member has the event's name: they are read as what they were."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_growing", "_stream", "_text")
 
     def __init__(self) -> None:
         self._stream = ConverseStream()
+        self._text = False  # whether there was text that the stream was not told of
+        self._growing: int | None = None  # the block of which the client was last sent text
 
     def read(self, body: dict[str, Any], data: bytes) -> Reading:
+        text = _text(body)
+        if text is not None:
+            self._text = True
+            return Reading((Segment(_TEXT, text[1], _TEXT_PATH),) if text[1] else ())
         leaves, segments, closed, unread = Leaves(), list[Segment](), list[Channel](), set[str]()
         finished = False
         for name, frame in _events(body, data):
@@ -155,19 +167,47 @@ class NovaChunks:
             finished = finished or reading.finished
         leaves.rest(bedrock.FIELDS, body, (), NOVA_EVENTS, _IDENTIFIERS)
         unread |= leaves.unread
+        if finished and self._text and _TEXT not in closed:
+            closed.append(_TEXT)
         return Reading([*segments, *leaves.segments], closed, finished, ",".join(sorted(unread)))
 
-    def released(self, body: dict[str, Any]) -> None:
-        for _, frame in _events(body, editing.dumps(body)):
+    def released(self, data: bytes) -> None:
+        body = _read(data)
+        text = _text(body)
+        if text is not None and text[0] == self._growing:
+            return
+        self._growing = None if text is None else text[0]
+        for _, frame in _events(body, data):
             self._stream.released(frame)
 
     def ending(self, refusal: Refusal) -> list[dict[str, Any]] | None:
         return nova(self._stream.ending(refusal))
 
 
+def _text(body: dict[str, Any]) -> tuple[int, str] | None:
+    """The block and the text of the common case, a delta of text; None for anything else."""
+    event = body.get("contentBlockDelta")
+    if type(event) is not dict or len(body) != 1 or event.keys() != _DELTA_KEYS:
+        return None
+    index, delta = event["contentBlockIndex"], event["delta"]
+    if type(index) is not int or type(delta) is not dict or len(delta) != 1 or type(delta.get("text")) is not str:
+        return None
+    return index, delta["text"]
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    """A chunk that was read before; one that could not be says nothing."""
+    try:
+        body = loads(data)
+    except MalformedBody:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
 def _events(body: dict[str, Any], data: bytes) -> Iterator[tuple[str, bytes]]:
     """The events in a chunk, each in a frame as Converse sends it."""
-    found = spans(data, [(name,) for name in body if name in NOVA_EVENTS])
+    names = [(name,) for name in body if name in NOVA_EVENTS]
+    found = spans(data, names) if names else {}
     for (name,), (start, end) in found.items():
         yield str(name), eventstream.event(str(name), data[start:end])
 

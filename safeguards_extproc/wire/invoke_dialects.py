@@ -44,6 +44,10 @@ class Dialect(enum.StrEnum):
     IMAGE = "image"
 
 
+CONVERSATIONS = frozenset((Dialect.ANTHROPIC, Dialect.NOVA, Dialect.CHAT))
+"""Dialects with messages, each read as in the API that it comes from."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flat:
     """A dialect in which a prompt gets texts: an answer is one object, or a list of them in the member `listed`.

@@ -13,7 +13,7 @@ from typing import Any
 from safeguards_extproc.core.text import Document, Kind, Path, Segment
 from safeguards_extproc.wire import anthropic_read, bedrock_read, openai_read
 from safeguards_extproc.wire.bedrock import FIELDS
-from safeguards_extproc.wire.invoke_dialects import FLAT, Dialect
+from safeguards_extproc.wire.invoke_dialects import CONVERSATIONS, FLAT, Dialect
 from safeguards_extproc.wire.leaves import SCHEMA_IDENTIFIERS, SCHEMA_WORDS, Leaves, words
 
 UNKNOWN = "dialect"
@@ -30,6 +30,7 @@ _MEDIA = {
     "inputAudio": "audio",
 }
 _PROMPTS = words("prompt inputText message query texts suffix inputs text_prompts")
+_ASKS = _PROMPTS | words("preamble chat_history documents tool_results")
 _REQUEST_IDENTIFIERS = words(
     "input_type truncate embedding_types embeddingTypes taskType return_likelihoods prompt_truncation citation_quality "
     "safety_mode schemaVersion type id"
@@ -47,21 +48,22 @@ _NOTHING: frozenset[str] = frozenset()
 def request(body: dict[str, Any], dialect: Dialect | None) -> tuple[Document, list[Segment]]:
     """What a request says, and the segments whose text is the JSON at their path, which the caller fills in.
 
-    What no dialect knows is the user's text, and unread.
+    What no dialect knows is the user's text, and unread. A prompt beside messages stays the user's text: a member more
+    that looks like another vendor's makes nothing else of it.
     """
-    match dialect:
-        case Dialect.ANTHROPIC:
-            return anthropic_read.request(body)
-        case Dialect.NOVA:
-            return bedrock_read.request(body)
-        case Dialect.CHAT:
-            return openai_read.request(body), []
-        case None:
-            leaves = Leaves()
-            leaves.tree((Kind.USER, "0"), body, ())
-            return _document(leaves, UNKNOWN), []
     leaves, history, tools = Leaves(), body.get("chat_history"), body.get("tools")
     turns = len(history) if isinstance(history, list) else 0
+    if dialect in CONVERSATIONS:
+        for key in filter(_ASKS.__contains__, body):
+            _asked(leaves, key, body[key], turns)
+        document, raw = _conversation({key: body[key] for key in body if key not in _ASKS}, dialect)
+        document.segments += leaves.segments
+        document.unread |= leaves.unread
+        return document, raw
+    if dialect is None:
+        leaves.unread.add(UNKNOWN)
+        leaves.tree((Kind.USER, "0"), body, ())
+        return _document(leaves), []
     for key, value in body.items():
         _asked(leaves, key, value, turns)
     document = _document(leaves)
@@ -71,6 +73,15 @@ def request(body: dict[str, Any], dialect: Dialect | None) -> tuple[Document, li
         "prefill": False,
     }
     return document, []
+
+
+def _conversation(body: dict[str, Any], dialect: Dialect) -> tuple[Document, list[Segment]]:
+    match dialect:
+        case Dialect.ANTHROPIC:
+            return anthropic_read.request(body)
+        case Dialect.NOVA:
+            return bedrock_read.request(body)
+    return openai_read.request(body), []
 
 
 def _asked(leaves: Leaves, key: str, value: object, turns: int) -> None:
@@ -88,10 +99,22 @@ def _asked(leaves: Leaves, key: str, value: object, turns: int) -> None:
             leaves.tree((Kind.TOOL, key), value, (key,))
         case "tools", _:
             leaves.tree((Kind.TOOLS, key), value, (key,), SCHEMA_IDENTIFIERS, SCHEMA_WORDS)
+        case _, dict() if key.endswith("Params"):
+            for name, item in value.items():
+                _parameter(leaves, key, name, item)
         case _ if key in _MEDIA and value:
             leaves.unread.add(_MEDIA[key])
         case _:
             leaves.rest(FIELDS, {key: value}, (), _NOTHING, _REQUEST_IDENTIFIERS)
+
+
+def _parameter(leaves: Leaves, task: str, name: str, value: object) -> None:
+    """Of a task of Nova's: what to paint or embed, and pictures to begin with."""
+    what = next((what for what in ("image", "video", "audio") if what in name.lower()), None)
+    if what is not None and value:
+        leaves.unread.add(what)
+    else:
+        leaves.rest((Kind.USER, task), {name: value}, (task,), _NOTHING, _NOTHING)
 
 
 def _turn(leaves: Leaves, turn: object, path: Path, name: str) -> None:
@@ -129,7 +152,7 @@ def flat(leaves: Leaves, body: Mapping[str, Any], dialect: Dialect | None) -> No
         leaves.tree((Kind.CONTENT, "0"), body, (), _ANSWER_IDENTIFIERS)
         return
     index = body.get("index")
-    name = str(index) if type(index) is int else "0"
+    name, others = str(index) if type(index) is int else "0", {}
     for key, value in body.items():
         match key, value:
             case _, str() if key in _TEXTS:
@@ -144,7 +167,8 @@ def flat(leaves: Leaves, body: Mapping[str, Any], dialect: Dialect | None) -> No
             case _ if key in _MEDIA and value:
                 leaves.unread.add(_MEDIA[key])
             case _:
-                leaves.rest(FIELDS, {key: value}, (), _NOTHING, _ANSWER_IDENTIFIERS)
+                others[key] = value
+    leaves.rest(FIELDS, others, (), _NOTHING, _ANSWER_IDENTIFIERS)
 
 
 def _answered(leaves: Leaves, item: object, path: Path, position: int) -> None:
@@ -161,5 +185,5 @@ def _answered(leaves: Leaves, item: object, path: Path, position: int) -> None:
             leaves.rest((Kind.OTHER, name), {key: value}, path, _NOTHING, _ANSWER_IDENTIFIERS)
 
 
-def _document(leaves: Leaves, *unread: str) -> Document:
-    return Document(leaves.segments, unread=frozenset((*leaves.unread, *unread)))
+def _document(leaves: Leaves) -> Document:
+    return Document(leaves.segments, unread=frozenset(leaves.unread))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from safeguards_extproc.wire.strict_json import loads
 CHUNK = "chunk"
 
 _BYTES = "bytes"
+_USUAL_PAYLOAD = re.compile(rb'{"bytes": ?"([A-Za-z0-9+/=]*)"(?:, ?"p": ?"[A-Za-z0-9]*")?}').fullmatch
 _USUAL = eventstream.parse(eventstream.event(CHUNK, b"")).headers
 
 
@@ -89,7 +91,7 @@ class InvokeStream:
             if message.failed:
                 self._ended = True
             elif self._chunks is not None and _is_chunk(message):
-                self._chunks.released(_opened(message)[0])
+                self._chunks.released(_data(message))
         except MalformedBody:
             return
 
@@ -106,16 +108,28 @@ def _is_chunk(message: Message) -> bool:
 
 def _opened(message: Message) -> tuple[dict[str, Any], bytes]:
     """The chunk in a frame, read and as written."""
-    match loads(message.payload):
-        case {"bytes": str(text), **around} if all(_plain(str(name), value) for name, value in around.items()):
-            try:
-                data = base64.b64decode(text, validate=True)
-            except (binascii.Error, ValueError):
-                raise MalformedBody("encoding") from None
-            body = loads(data)
-            if type(body) is dict:
-                return body, data
-    raise MalformedBody("shape")
+    data = _data(message)
+    body = loads(data)
+    if type(body) is not dict:
+        raise MalformedBody("shape")
+    return body, data
+
+
+def _data(message: Message) -> bytes:
+    """What is in the base64."""
+    usual = _USUAL_PAYLOAD(message.payload)
+    if usual is not None:
+        text: str | bytes = usual[1]
+    else:
+        match loads(message.payload):
+            case {"bytes": str(text), **around} if all(_plain(str(name), value) for name, value in around.items()):
+                pass
+            case _:
+                raise MalformedBody("shape")
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise MalformedBody("encoding") from None
 
 
 def _plain(name: str, value: object) -> bool:

@@ -20,6 +20,10 @@ def read(reader: Chunks, body: dict[str, Any]) -> Any:
     return reader.read(body, json.dumps(body).encode())
 
 
+def released(reader: Chunks, body: dict[str, Any]) -> None:
+    reader.released(json.dumps(body).encode())
+
+
 def call(arguments: str, **members: Any) -> dict[str, Any]:
     function = {"index": 0, "function": {"arguments": arguments}}
     return {"choices": [{"index": 0, "delta": {"tool_calls": [function]}, **members}]}
@@ -42,9 +46,9 @@ def test_words_of_ours_never_stand_in_the_models_text() -> None:
     """At the beginning they are the answer; in the middle they would read as the model's."""
     reader = FlatChunks(Dialect.LLAMA)
     first = reader.ending(NO) or []
-    reader.released({"generation": "You take"})
+    released(reader, {"generation": "You take"})
     middle = reader.ending(NO) or []
-    reader.released({"generation": "", "stop_reason": "stop", **END})
+    released(reader, {"generation": "", "stop_reason": "stop", **END})
     assert [["Not that."], [""]] == [[chunk["generation"] for chunk in chunks_] for chunks_ in (first, middle)]
     assert [] == reader.ending(NO)
 
@@ -62,11 +66,11 @@ def test_only_choices_that_were_begun_are_broken_off() -> None:
     reader = ChatChunks()
     for body in (said("a"), said("b", 1, "message"), said("", 0, finish_reason="stop")):
         read(reader, body)
-        reader.released(body)
+        released(reader, body)
     (chunk,) = reader.ending(NO) or []
     assert ("c1", "demo", [1]) == (chunk["id"], chunk["model"], [choice["index"] for choice in chunk["choices"]])
     assert "Not that." == chunk["choices"][0]["message"]["refusal"]
-    reader.released({"choices": [], **END})
+    released(reader, {"choices": [], **END})
     assert [] == reader.ending(NO)
 
 
@@ -84,8 +88,8 @@ def test_novas_events_are_read_as_converses() -> None:
 def test_a_begun_call_can_only_be_ended_by_an_exception() -> None:
     """Some applications run what a block held when it stopped."""
     reader = NovaChunks()
-    reader.released(
-        {"contentBlockStart": {"start": {"toolUse": {"name": "f", "toolUseId": "t"}}, "contentBlockIndex": 0}}
+    released(
+        reader, {"contentBlockStart": {"start": {"toolUse": {"name": "f", "toolUseId": "t"}}, "contentBlockIndex": 0}}
     )
     assert reader.ending(NO) is None
     assert nova(eventstream.exception("validationException", b"{}")) is None
@@ -105,5 +109,5 @@ def test_choices_of_another_shape_are_no_error(body: dict[str, Any]) -> None:
     """Hostile input is read or named, never raised."""
     reader = ChatChunks()
     read(reader, body)
-    reader.released(body)
+    released(reader, body)
     assert reader.ending(NO)

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from safeguards_extproc.core.text import Refusal
-from safeguards_extproc.wire.invoke_dialects import FLAT, METRICS, Dialect, choices, of_answer, of_model, of_request
+from safeguards_extproc.wire.invoke_dialects import (
+    CONVERSATIONS,
+    FLAT,
+    METRICS,
+    Dialect,
+    choices,
+    of_answer,
+    of_model,
+    of_request,
+)
 from tests.contract.wire_contract import GOLDEN
 
 NO = Refusal("policy", "Not that.", "harm", "e1")
@@ -28,7 +37,6 @@ GOLDENS = {
     "nova_tools": Dialect.NOVA,
     "titan": Dialect.TITAN,
 }
-CONVERSATIONS = (Dialect.ANTHROPIC, Dialect.NOVA, Dialect.CHAT)
 
 
 @pytest.mark.parametrize("name", GOLDENS)

@@ -40,6 +40,7 @@ def answered(body: dict[str, Any]) -> Any:
         ({"prompt": "", "stop_sequences": ["x"]}, (Kind.OTHER, "fields"), "x\n"),
         ({"prompt": "", "tools": [{"description": "x"}]}, (Kind.TOOLS, "tools"), "x\n"),
         ({"prompt": "", "novel": {"deep": ["x"]}}, (Kind.OTHER, "fields"), "x\n"),
+        ({"taskType": "TEXT_IMAGE", "textToImageParams": {"text": "x"}}, (Kind.USER, "textToImageParams"), "x\n"),
         ({"novel": "x"}, (Kind.USER, "0"), "x\n"),
     ],
 )
@@ -71,6 +72,15 @@ def test_an_answer_has_its_text_on_its_channel(body: dict[str, Any], channel: tu
     assert {channel: expected} == texts(answered(body).segments)
 
 
+@pytest.mark.parametrize(
+    "disguise", [{"anthropic_version": "x"}, {"messages": []}, {"messages": [], "schemaVersion": "x"}]
+)
+@pytest.mark.parametrize("prompt", ["prompt", "inputText", "message"])
+def test_no_disguise_makes_a_prompt_anything_but_the_users(disguise: dict[str, Any], prompt: str) -> None:
+    """A policy that looks at what users say must see it, whoever's member stands beside it."""
+    assert WORDS == texts(asked({**disguise, prompt: WORDS}).segments)[Kind.USER, "0"]
+
+
 def test_what_no_dialect_knows_is_read_and_named_unread() -> None:
     """Every string, in either direction; what it means is policy's to decide."""
     for document in (asked({"novel": {"deep": [WORDS]}}), answered({"novel": {"deep": [WORDS]}})):
@@ -83,7 +93,7 @@ def test_what_no_dialect_knows_is_read_and_named_unread() -> None:
     [
         ({"inputText": "x", "inputImage": "aGk="}, "image"),
         ({"prompt": "x", "images": ["aGk="]}, "image"),
-        ({"taskType": "x", "image": "aGk="}, "image"),
+        ({"taskType": "x", "inPaintingParams": {"image": "aGk=", "text": "x"}}, "image"),
     ],
 )
 def test_media_is_named_as_unread(body: dict[str, Any], unread: str) -> None:
