@@ -96,6 +96,9 @@ def _request(parts: Parts, body: dict[str, Any], path: Path, name: str, facts: F
                 leaves.tree(FIELDS, value, here, CONFIG_IDENTIFIERS, CONFIG_WORDS)
                 if isinstance(value, dict):
                     _config(value, facts)
+            case "continuationToken", _ if value:
+                leaves.unread.add("history")
+                parts.opaque(FIELDS, value, here)
             case _:
                 if member == "cachedContent" and value:
                     leaves.unread.add("history")

@@ -108,6 +108,13 @@ def test_a_member_in_both_spellings_is_refused(body: dict[str, Any]) -> None:
         request(body)
 
 
+def test_an_answer_that_goes_on_has_hidden_history() -> None:
+    """A continuation's token stands for what was said before; only base64 is taken for one."""
+    assert request({"continuationToken": "CiQBVKhc"}).unread == {"history"}
+    document = request({"continuation_token": "say this"})
+    assert (texts(document.segments), document.unread) == ({FIELDS: "say this\n"}, frozenset({"history"}))
+
+
 def test_names_that_are_the_clients_may_look_alike() -> None:
     """Arguments, labels and properties are not Gemini's members."""
     alike = {"user_id": "a", "userId": "b"}

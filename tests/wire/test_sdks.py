@@ -24,11 +24,12 @@ ASK: Any = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}
 
 @dataclass(slots=True)
 class Server:
-    """Gives every request the same answer, and remembers where it was asked."""
+    """Gives every request the same answer, and remembers where it was asked, and what."""
 
     url: str = ""
     answer: Answer | None = None
     paths: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     @property
     def requests(self) -> int:
@@ -36,6 +37,7 @@ class Server:
 
     async def handle(self, request: web.Request) -> web.Response:
         self.paths.append(request.path_qs)
+        self.bodies.append(await request.read())
         assert self.answer is not None
         return web.Response(status=self.answer.status, headers=self.answer.headers, body=self.answer.body)
 
