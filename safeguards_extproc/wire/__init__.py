@@ -30,7 +30,7 @@ from safeguards_extproc.wire.shapes import promises
 
 __all__ = ["FORMATS", "ROWS", "Row", "decoder", "promises", "recognise", "resolve"]
 
-_VERTEX = ("/publishers/anthropic/models/{model}:rawpredict", "/publishers/anthropic/models/count-tokens:rawpredict")
+_VERTEX = "/publishers/anthropic/models/"
 _AZURE_CHAT = ("/deployments/{model}/chat/completions", "/deployments/{model}/extensions/chat/completions")
 
 _RESPONSES = ("responses", "responses/compact", "responses/input_tokens")
@@ -40,8 +40,9 @@ _GEMINI_EVENTS = Gemini(Answers.EVENTS)
 
 ROWS = (
     Row(OpenAIChat(), ("/chat/completions",)),
-    Row(AnthropicMessages(), ("/v1/messages", "/v1/messages/count_tokens", *_VERTEX)),
-    Row(AnthropicMessages(streamed=True), ("/publishers/anthropic/models/{model}:streamrawpredict",)),
+    Row(AnthropicMessages(), ("/v1/messages", "/v1/messages/count_tokens", _VERTEX + "count-tokens:rawpredict")),
+    Row(AnthropicMessages(vertex=True), (_VERTEX + "{model}:rawpredict",)),
+    Row(AnthropicMessages(vertex=True, streamed=True), (_VERTEX + "{model}:streamrawpredict",)),
     Row(OpenAIChat(azure=True), _AZURE_CHAT),
     Row(OpenAICompletions(), ("/completions",)),
     Row(OpenAICompletions(azure=True), ("/deployments/{model}/completions",)),

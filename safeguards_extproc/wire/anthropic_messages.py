@@ -29,17 +29,22 @@ _ERRORS = {
 
 
 class AnthropicMessages:
-    """A `core.text.Format`. `streamed`: the path asks for an event stream, whatever the body says."""
+    """A `core.text.Format`.
+
+    `vertex`: the path names the model, whatever the body says. `streamed`: the path asks for an event stream.
+    """
 
     name = "anthropic_messages"
 
-    def __init__(self, *, streamed: bool = False) -> None:
-        self._streamed = streamed
+    def __init__(self, *, vertex: bool = False, streamed: bool = False) -> None:
+        self._vertex, self._streamed = vertex, streamed
 
     def read_request(self, body: bytes) -> Document:
         document, raw = anthropic_read.request(_object(body, MAX_VALUES))
         fill(body, raw, document.segments)
         document.streamed = document.streamed or self._streamed
+        if self._vertex:
+            document.model = ""
         return document
 
     def read_response(self, body: bytes, status: int) -> Document:

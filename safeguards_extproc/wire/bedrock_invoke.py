@@ -35,7 +35,7 @@ class BedrockInvoke:
         request = _object(body, MAX_VALUES)
         document, raw = invoke_read.request(request, of_request(request))
         fill(body, raw, document.segments)
-        document.streamed = self._streamed
+        document.model, document.streamed = "", self._streamed  # the path says both, and Bedrock heeds nothing else
         return document
 
     def read_response(self, body: bytes, status: int) -> Document:

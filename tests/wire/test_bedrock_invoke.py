@@ -16,9 +16,10 @@ FORMAT = BedrockInvoke()
 NO = Refusal("policy", "Not that.", "harm", "e1")
 
 
-def test_the_path_asks_for_the_stream() -> None:
-    """Whatever the body says: Cohere's and OpenAI's have a member for it, which Bedrock does not heed."""
-    body = b'{"prompt":"x","stream":true}'
+def test_the_path_names_the_model_and_asks_for_the_stream() -> None:
+    """Whatever the body says: some vendors' have members for both, which Bedrock does not heed."""
+    body = b'{"messages":[],"model":"another","stream":true}'
+    assert "" == FORMAT.read_request(body).model
     assert (False, True) == (
         FORMAT.read_request(body).streamed,
         BedrockInvoke(streamed=True).read_request(body).streamed,

@@ -32,6 +32,9 @@ def post(target: str) -> dict[str, str]:
         ("/openai/v1/audio/transcriptions", "openai_media"),
         ("/v1/images/edits", "openai_media"),
         ("/v1/messages/batches/b1/cancel", "opaque"),
+        ("/model/meta.llama3-70b-instruct-v1%3A0/invoke", "bedrock_invoke"),
+        ("/model/arn%3Aaws%3Abedrock%3A%3A%3Ainference-profile%2Fus.x/invoke-with-response-stream", "bedrock_invoke"),
+        ("/model/x/invoke-with-bidirectional-stream", "opaque"),
         ("/v1/threads/t/messages", "opaque"),
         ("/v1/embeddings", "openai_embeddings"),
         ("/openai/deployments/demo/embeddings?api-version=2024-10-21", "openai_embeddings"),
@@ -61,9 +64,9 @@ def test_vertex_names_the_model_and_the_stream_in_the_path(target: str, model: s
     """The body need say neither; the request that counts tokens names its model in the body."""
     format_, named = wire.resolve("auto", post(VERTEX + target))
     assert (format_.name, named) == ("anthropic_messages", model)
-    body = b'{"anthropic_version":"vertex-2023-10-16","max_tokens":9,"messages":[{"role":"user","content":"hello"}]}'
+    body = b'{"anthropic_version":"vertex-2023-10-16","model":"other","messages":[{"role":"user","content":"hello"}]}'
     document = format_.read_request(body)
-    assert document.streamed == streamed
+    assert (document.streamed, document.model) == (streamed, "" if model else "other")
     assert ["hello"] == [segment.text for segment in document.segments]
 
 
