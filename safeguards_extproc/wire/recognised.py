@@ -11,7 +11,7 @@ from typing import Any
 from safeguards_extproc.core.text import Answer, Document, Edit, Format, Framer, Reading, Refusal, StreamReader
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import sse
-from safeguards_extproc.wire.shapes import SHAPES
+from safeguards_extproc.wire.shapes import SHAPES, is_object
 from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
 
 
@@ -20,13 +20,12 @@ def recognise(body: bytes, formats: Mapping[str, Format]) -> Recognised | None:
 
     Raises MalformedBody for what begins as an object does and is no strict JSON: it may be one to the upstream.
     """
-    if not body.strip():
+    if not is_object(body):
         return None
     value = loads(body, max_values=MAX_VALUES)
-    if isinstance(value, dict):
-        for shape in SHAPES:
-            if shape.request(value):
-                return Recognised(formats[shape.format], formats)
+    for shape in SHAPES:
+        if shape.request(value):
+            return Recognised(formats[shape.format], formats)
     return None
 
 

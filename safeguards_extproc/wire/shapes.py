@@ -109,6 +109,11 @@ def _responses_answer(body: dict[str, Any]) -> bool:
     return of_response or (isinstance(object_, str) and object_.startswith("response"))
 
 
+_TELLING = 4
+"""Bytes that tell an encoding."""
+
+_GLANCE = 64
+
 SHAPES = (
     Shape("bedrock_converse", _converse_request, having("stopReason")),
     Shape("anthropic_messages", _anthropic_request, _anthropic_answer),
@@ -125,7 +130,13 @@ SHAPES = (
 def promises(beginning: bytes) -> bool:
     """Whether a body that begins so may be a JSON object. Servers that guess take UTF-16 and UTF-32 too: such a body is
     waited for, and is malformed."""
-    if len(beginning) < 4:
-        return True
-    text = beginning.decode(json.detect_encoding(beginning), "ignore").lstrip("\ufeff \t\r\n")
-    return text[:1] in ("", "{")
+    return len(beginning) < _TELLING or _first_letter(beginning) in ("", "{")
+
+
+def is_object(body: bytes) -> bool:
+    """Whether a whole body begins as a JSON object does."""
+    return (_first_letter(body[:_GLANCE]) or _first_letter(body)) == "{"
+
+
+def _first_letter(data: bytes) -> str:
+    return data.decode(json.detect_encoding(data), "ignore").lstrip("\ufeff \t\r\n")[:1]

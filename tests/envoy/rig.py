@@ -223,7 +223,7 @@ def _manager(listener: dict[str, Any]) -> dict[str, Any]:
 
 def _route(header: tuple[str, str]) -> dict[str, Any]:
     match = {"prefix": "/", "headers": [{"name": header[0], "string_match": {"exact": header[1]}}]}
-    return {"match": match, "route": {"cluster": "recorder", "timeout": "0s"}}
+    return {"name": header[1], "match": match, "route": {"cluster": "recorder", "timeout": "0s"}}
 
 
 def _cluster(name: str, like: dict[str, Any], places: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -176,6 +176,9 @@ def test_a_missing_feature_is_missing_too() -> None:
         ("malformed", "malformed"),
         ("opaque", "policy"),
         ("not-sent", "policy"),
+        ("websocket", "policy"),
+        ("grpc", "policy"),
+        ("binary", "policy"),
         ("a reason of tomorrow", "policy"),
     ],
 )

@@ -39,7 +39,7 @@ def test_recorded_requests_are_read_as_on_their_own_path(name: str) -> None:
         assert FORMATS[name].steer(body, "Be kind.") == known.steer(body, "Be kind.")
 
 
-@pytest.mark.parametrize("body", [b"", b" \n", b"[]", b"3", b'{"colour": "red"}'])
+@pytest.mark.parametrize("body", [b"", b" \n", b"[]", b"3", b"\x08\x01", b"[" * 200, b" " * 99, b'{"colour": "red"}'])
 def test_what_has_no_shape_is_nobodys(body: bytes) -> None:
     """Policy decides, as for anything opaque."""
     assert recognise(body) is None
@@ -53,7 +53,7 @@ def test_what_has_no_shape_is_nobodys(body: bytes) -> None:
         (b'{"messages": []', "syntax"),
         ('{"messages": []}'.encode("utf-16"), "encoding"),
         ('{"messages": []}'.encode("utf-8-sig"), "encoding"),
-        (b"[" * 200 + b"]" * 200, "depth"),
+        (b'{"messages": ' + b"[" * 200 + b"]" * 200 + b"}", "depth"),
     ],
 )
 def test_what_an_upstream_may_take_for_a_request_is_malformed(body: bytes, reason: str) -> None:

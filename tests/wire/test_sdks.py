@@ -229,3 +229,25 @@ async def test_a_bare_cut_would_read_as_success(
     server.answer = Answer(200, [("content-type", EVENTS)], b"".join(frames(ANTHROPIC, stream)[:8]))
     async with claude.messages.stream(**ASK, max_tokens=9) as helper:
         assert (await helper.get_final_message()).stop_reason is None
+
+
+async def test_openai_reads_what_is_said_of_media(server: Server, chat: openai.AsyncOpenAI) -> None:
+    """A form that is refused raises once; a transcript that says no is read; one that is stopped raises."""
+    media, file = wire.resolve("auto", {":method": "POST", ":path": "/v1/audio/transcriptions"})[0], ("a.mp3", b"\xff")
+    asked: Any = {"file": file, "model": "demo"}
+    server.answer = media.refuse(NO)
+    with pytest.raises(openai.BadRequestError):
+        await chat.audio.transcriptions.create(**asked)
+    with pytest.raises(openai.BadRequestError):
+        await chat.images.generate(prompt="a fox", model="demo")
+    assert server.requests == 2
+    server.answer = media.answer(NO, model="demo", streamed=False)
+    assert (await chat.audio.transcriptions.create(**asked)).text == "Not that."
+    server.answer = media.answer(NO, model="demo", streamed=True)
+    said = [event async for event in await chat.audio.transcriptions.create(**asked, stream=True)]
+    assert ["transcript.text.delta", "transcript.text.done"] == [event.type for event in said]
+    server.answer = stopped(media, recorded("openai_media", "transcription.response.sse"), 1)
+    events = (await chat.audio.transcriptions.create(**asked, stream=True)).__aiter__()
+    assert "transcript.text.delta" == (await anext(events)).type
+    with pytest.raises(openai.APIError, match=r"Not that\."):
+        await anext(events)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from safeguards_extproc.wire import FORMATS
-from safeguards_extproc.wire.shapes import SHAPES, promises
+from safeguards_extproc.wire.shapes import SHAPES, is_object, promises
 from tests.contract.wire_contract import golden
 
 ASK = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
@@ -63,7 +63,10 @@ def test_recorded_answers_and_events_show_their_format(row: object) -> None:
 @pytest.mark.parametrize("size", [1, 3, 4, 7, 64])
 def test_an_object_is_waited_for_in_every_encoding_that_a_server_may_guess(encoding: str, size: int) -> None:
     """Python's json takes them all; so none may pass as something that is not JSON."""
-    assert promises((" \r\n" + json.dumps(ASK)).encode(encoding)[:size])
+    body = (" \r\n" + json.dumps(ASK)).encode(encoding)
+    assert promises(body[:size])
+    assert is_object(body)
+    assert is_object((" " * 999 + json.dumps(ASK)).encode(encoding))
 
 
 @pytest.mark.parametrize(
@@ -73,3 +76,5 @@ def test_an_object_is_waited_for_in_every_encoding_that_a_server_may_guess(encod
 def test_what_begins_otherwise_is_not(begun: bytes) -> None:
     """gRPC, forms, lists, pictures: whoever sends them is not kept waiting."""
     assert not promises(begun)
+    assert not is_object(begun)
+    assert not is_object(begun[:2])
