@@ -18,9 +18,10 @@ TERMINAL = frozenset(("response.completed", "response.incomplete", "response.fai
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class Growing:
     """A text that comes in deltas: `member` repeats it at the end; `within` names the list that holds it, counted by
-    `index`. `whole` is True where the item has no other text of this kind, so that nothing follows its end."""
+    `index`. `whole` is True where the item has no other text of this kind, so that nothing follows its end. `alone`:
+    the list holds the texts themselves, which belong apart."""
 
     member: str
     kind: Kind
@@ -30,22 +31,35 @@ class _Text:
     whole: bool = False
     alone: bool = False
 
+    def channel(self, item: int) -> Channel:
+        return self.kind, f"{item}{self.suffix}"
+
+    def place(self, item: int, index: int) -> Path:
+        at = ("output", item, *self.within, *((index,) if self.index else ()))
+        return at if self.alone else (*at, self.member)
+
 
 _TEXTS = {
-    "response.output_text": _Text("text", Kind.CONTENT, ("content",), "content_index"),
-    "response.refusal": _Text("refusal", Kind.REFUSAL, ("content",), "content_index"),
-    "response.reasoning_text": _Text("text", Kind.REASONING, ("content",), "content_index"),
-    "response.reasoning_summary_text": _Text("text", Kind.REASONING, ("summary",), "summary_index", ".summary"),
-    "response.function_call_arguments": _Text("arguments", Kind.TOOL_CALL, whole=True),
-    "response.mcp_call_arguments": _Text("arguments", Kind.TOOL_CALL, whole=True),
-    "response.custom_tool_call_input": _Text("input", Kind.TOOL_CALL, whole=True),
-    "response.code_interpreter_call_code": _Text("code", Kind.TOOL_CALL, whole=True),
-    "response.apply_patch_call_operation_diff": _Text("diff", Kind.TOOL_CALL, ("operation",)),
-    "response.shell_call_command": _Text(
+    "response.output_text": Growing("text", Kind.CONTENT, ("content",), "content_index"),
+    "response.refusal": Growing("refusal", Kind.REFUSAL, ("content",), "content_index"),
+    "response.reasoning_text": Growing("text", Kind.REASONING, ("content",), "content_index"),
+    "response.reasoning_summary_text": Growing("text", Kind.REASONING, ("summary",), "summary_index", ".summary"),
+    "response.function_call_arguments": Growing("arguments", Kind.TOOL_CALL, whole=True),
+    "response.mcp_call_arguments": Growing("arguments", Kind.TOOL_CALL, whole=True),
+    "response.custom_tool_call_input": Growing("input", Kind.TOOL_CALL, whole=True),
+    "response.code_interpreter_call_code": Growing("code", Kind.TOOL_CALL, whole=True),
+    "response.apply_patch_call_operation_diff": Growing("diff", Kind.TOOL_CALL, ("operation",)),
+    "response.shell_call_command": Growing(
         "command", Kind.TOOL_CALL, ("action", "commands"), "command_index", alone=True
     ),
 }
 """By the event's type without its last word: added, delta or done."""
+
+DELTAS = {f"{stem}.delta": text for stem, text in _TEXTS.items()}
+"""By the type of the event that adds to one."""
+
+POSITIONS = frozenset(text.index for text in _TEXTS.values() if text.index)
+"""Members that count within an item."""
 
 _EVENT = frozenset(("type", "item_id", "status", "size", "quality", "background", "output_format"))
 """Members of an event that hold identifiers."""
@@ -163,11 +177,9 @@ def _part(said: Said, value: object, body: dict[str, Any], summary: bool) -> Non
     said.places.append((("part",), ("output", item, within, number(body, index))))
 
 
-def _text(said: Said, text: _Text, verb: str, body: dict[str, Any]) -> frozenset[str]:
+def _text(said: Said, text: Growing, verb: str, body: dict[str, Any]) -> frozenset[str]:
     item = number(body, "output_index")
-    channel = (text.kind, f"{item}{text.suffix}")
-    at = ("output", item, *text.within, *((number(body, text.index),) if text.index else ()))
-    place = at if text.alone else (*at, text.member)
+    channel, place = text.channel(item), text.place(item, number(body, text.index))
     member = "delta" if verb == "delta" else text.member
     value = body.get(member)
     read = {member} if isinstance(value, str) else set()

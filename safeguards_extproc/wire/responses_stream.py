@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
+from safeguards_extproc.core.text import Channel, Edit, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import responses_events, sse
@@ -21,10 +21,15 @@ from safeguards_extproc.wire.openai_stream import DONE
 from safeguards_extproc.wire.responses_ending import Seen
 from safeguards_extproc.wire.strict_json import loads, spans
 
-_TEXT_DELTA = "response.output_text.delta"
-_PLAIN = frozenset(
-    ("type", "sequence_number", "item_id", "output_index", "content_index", "delta", "logprobs", "obfuscation")
-)
+_PLAIN = responses_events.POSITIONS | {
+    "type",
+    "sequence_number",
+    "item_id",
+    "output_index",
+    "delta",
+    "logprobs",
+    "obfuscation",
+}
 _DELTA: Path = ("delta",)
 
 
@@ -79,6 +84,10 @@ class _Piece:
     replica: bool = False
 
 
+_Grown = tuple[Text, str]
+"""The one piece of a frame that only adds to a text."""
+
+
 class ResponseStream:
     """A `core.text.StreamReader`."""
 
@@ -86,9 +95,9 @@ class ResponseStream:
 
     def __init__(self) -> None:
         self._texts: dict[Path, Text] = {}  # by place in the answer
-        self._plain: dict[tuple[int, int], tuple[Channel, Text]] = {}  # texts of messages, by item and part
+        self._plain: dict[tuple[str, int, int], tuple[Channel, Text]] = {}  # that grow: by type, item and position
         self._open: dict[str, dict[Channel, None]] = {}  # by item, in the order of their first text
-        self._waiting: deque[Sequence[_Piece]] = deque()  # of frames that were read and have not been released
+        self._waiting: deque[_Grown | list[_Piece]] = deque()  # of frames that were read and have not been released
         self._parted: set[Path] = set()  # places after which a separator has come
         self._seen = Seen(self._sent)
         self._edited, self._new = b"", dict[Path, str]()
@@ -98,32 +107,36 @@ class ResponseStream:
         try:
             body = loads(data) if data else None
         except MalformedBody as error:
-            self._waiting.append(())
+            self._waiting.append([])
             if data.strip() == DONE:
                 return Reading(closed=self._close_all(), finished=True)
             return Reading(unread=error.reason)
         if type(body) is dict:
             segment = self._goes_on(body)
             return self._whole(body) if segment is None else Reading((segment,))
-        self._waiting.append(())
+        self._waiting.append([])
         return Reading(unread="shape" if data else "")
 
     def _goes_on(self, body: dict[str, Any]) -> Segment | None:
         """The segment of the common case, a text that goes on; None for anything else."""
-        if body.get("type") != _TEXT_DELTA or body.get("logprobs") or not body.keys() <= _PLAIN:
+        type_ = body.get("type")
+        if not isinstance(type_, str):
             return None
-        delta, item, part = body.get("delta"), body.get("output_index"), body.get("content_index")
-        if type(delta) is not str or not delta or type(item) is not int or type(part) is not int:
+        grows = responses_events.DELTAS.get(type_)
+        if grows is None or body.get("logprobs") or not body.keys() <= _PLAIN:
             return None
-        known = self._plain.get((item, part))
+        delta, item, at = body.get("delta"), body.get("output_index"), body.get(grows.index, 0)
+        if type(delta) is not str or not delta or type(item) is not int or type(at) is not int:
+            return None
+        known = self._plain.get((type_, item, at))
         if known is None:
-            channel = (Kind.CONTENT, str(item))
-            text = self._texts.setdefault(("output", item, "content", part, "text"), Text())
-            known = self._plain[item, part] = channel, text
-            self._open.setdefault(channel[1], {})[channel] = None
+            channel = grows.channel(item)
+            text = self._texts.setdefault(grows.place(item, at), Text())
+            known = self._plain[type_, item, at] = channel, text
+            self._open.setdefault(str(item), {})[channel] = None
         channel, text = known
         text.say(delta)
-        self._waiting.append((_Piece(text, _DELTA, delta),))
+        self._waiting.append((text, delta))
         return Segment(channel, delta, _DELTA)
 
     def _whole(self, body: dict[str, Any]) -> Reading:
@@ -142,7 +155,7 @@ class ResponseStream:
             closed = [channel for name in self._open if not name.isdecimal() for channel in self._open[name]]
         elif said.item >= 0:
             closed = list(self._open.pop(str(said.item), {}))
-            self._plain = {at: known for at, known in self._plain.items() if at[0] != said.item}
+            self._plain = {at: known for at, known in self._plain.items() if at[1] != said.item}
         elif said.ends is not None:
             closed = [said.ends]
         return Reading(segments, closed, finished, ",".join(sorted(said.leaves.unread)))
@@ -172,7 +185,7 @@ class ResponseStream:
             if replica:
                 segments.append(Segment(segment.channel, "", segment.path))
                 continue
-            if text.said and not said.grows:
+            if not said.grows and text.said:
                 # The upstream says something else than before: a text of its own, and the one that the client keeps.
                 text = self._texts[place] = Text()
                 pieces[-1] = _Piece(text, segment.path, segment.text)
@@ -188,7 +201,7 @@ class ResponseStream:
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         """The frame that is the next to be released; its replicas change as what they repeat has changed."""
         changes, self._new = list(edits), {}
-        for piece in self._waiting[0] if self._waiting else ():
+        for piece in _pieces(self._waiting[0]) if self._waiting else ():
             if piece.replica:
                 if piece.text.sent != piece.words:
                     changes.append(Edit(piece.path, 0, len(piece.words), piece.text.sent))
@@ -200,10 +213,14 @@ class ResponseStream:
         return self._edited
 
     def released(self, frame: bytes) -> None:
+        waiting = self._waiting.popleft() if self._waiting else []
         new = self._new if frame == self._edited else {}
-        for piece in self._waiting.popleft() if self._waiting else ():
-            if not piece.replica:
-                piece.text.send(new.get(piece.path, piece.words))
+        if type(waiting) is tuple and not new:
+            waiting[0].send(waiting[1])
+        else:
+            for piece in _pieces(waiting):
+                if not piece.replica:
+                    piece.text.send(new.get(piece.path, piece.words))
         self._edited, self._new = b"", {}
         self._seen.take(frame)
 
@@ -213,3 +230,7 @@ class ResponseStream:
     def _sent(self, place: Path) -> str:
         text = self._texts.get(place)
         return text.sent if text is not None else ""
+
+
+def _pieces(waiting: _Grown | list[_Piece]) -> list[_Piece]:
+    return [_Piece(waiting[0], _DELTA, waiting[1])] if isinstance(waiting, tuple) else waiting
