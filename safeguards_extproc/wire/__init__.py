@@ -53,6 +53,7 @@ ROWS = (
     Row(BedrockConverse(streamed=True), ("/model/{model}/converse-stream",)),
     Row(BedrockInvoke(), ("/model/{model}/invoke",)),
     Row(BedrockInvoke(streamed=True), ("/model/{model}/invoke-with-response-stream",)),
+    Row(BedrockInvoke(counting=True), ("/model/{model}/count-tokens",)),
     Row(OpenAIResponses(), tuple(f"/{root}/{path}" for root in ("v1", "openai") for path in _RESPONSES)),
     Row(OpenAIMedia(speaks=True), ("/audio/transcriptions", "/audio/translations")),
     Row(OpenAIMedia(), _MEDIA),

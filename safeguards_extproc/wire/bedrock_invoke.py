@@ -7,7 +7,7 @@ from typing import Any
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import bedrock, eventstream, invoke_read
+from safeguards_extproc.wire import bedrock, eventstream, invoke_count, invoke_read
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.anthropic_messages import AnthropicMessages
 from safeguards_extproc.wire.anthropic_stream import refused, refused_events
@@ -24,21 +24,31 @@ _MESSAGES, _CONVERSE, _CHAT = AnthropicMessages(), BedrockConverse(), OpenAIChat
 
 
 class BedrockInvoke:
-    """A `core.text.Format`. `streamed`: the path asks for an event stream; no body need say so."""
+    """A `core.text.Format`.
+
+    `streamed`: the path asks for an event stream; no body need say so. `counting`: it asks for a count of tokens, of
+    one of these requests or one of Converse's.
+    """
 
     name = "bedrock_invoke"
 
-    def __init__(self, *, streamed: bool = False) -> None:
-        self._streamed = streamed
+    def __init__(self, *, streamed: bool = False, counting: bool = False) -> None:
+        self._streamed, self._counting = streamed, counting
 
     def read_request(self, body: bytes) -> Document:
         request = _object(body, MAX_VALUES)
+        if self._counting:
+            return invoke_count.request(request, body)
         document, raw = invoke_read.request(request, of_request(request))
         fill(body, raw, document.segments)
         document.model, document.streamed = "", self._streamed  # the path says both, and Bedrock heeds nothing else
         return document
 
     def read_response(self, body: bytes, status: int) -> Document:
+        if status < 400 and self._counting:
+            leaves = Leaves()
+            leaves.tree(bedrock.FIELDS, loads(body), ())
+            return Document(leaves.segments, unread=frozenset(leaves.unread))
         if status < 400:
             answer = _object(body)
             document, raw = invoke_read.answer(answer, of_answer(answer))
@@ -49,11 +59,13 @@ class BedrockInvoke:
         return Document(leaves.segments, unread=frozenset(leaves.unread))
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
-        return edit_body(body, edits)
+        return invoke_count.edit(body, edits) if self._counting else edit_body(body, edits)
 
     def steer(self, body: bytes, instruction: str) -> bytes:
-        """As the dialect does it; a prompt without messages has no place for an instruction."""
+        """As the dialect does it; a prompt without messages has no place for an instruction, and a count needs none."""
         request = _object(body)
+        if self._counting:
+            return body
         match of_request(request), request.get("preamble"):
             case Dialect.ANTHROPIC, _:
                 return _MESSAGES.steer(body, instruction)
@@ -81,7 +93,7 @@ class BedrockInvoke:
         """In the dialect that the model's name stands for; an error where it does not say, as nothing that a client
         reads in another dialect would tell it."""
         dialect = of_model(model)
-        if dialect is None:
+        if dialect is None or self._counting:
             return self.refuse(refusal)
         if not streamed:
             return bedrock.success(refusal, editing.dumps(_whole(dialect, refusal, model)), eventstream.JSON)
