@@ -17,6 +17,7 @@ from safeguards_extproc.wire.claims import Claims, Row
 from safeguards_extproc.wire.encodings import Decoder
 from safeguards_extproc.wire.gemini import Answers, Gemini
 from safeguards_extproc.wire.gemini import paths as gemini
+from safeguards_extproc.wire.kserve_v2 import KServeV2
 from safeguards_extproc.wire.multipart import boundary
 from safeguards_extproc.wire.opaque import Opaque
 from safeguards_extproc.wire.openai_chat import OpenAIChat
@@ -27,6 +28,7 @@ from safeguards_extproc.wire.openai_moderations import OpenAIModerations
 from safeguards_extproc.wire.openai_responses import OpenAIResponses
 from safeguards_extproc.wire.paths import normalise
 from safeguards_extproc.wire.shapes import promises
+from safeguards_extproc.wire.tgi import TGI
 
 __all__ = ["FORMATS", "ROWS", "Row", "decoder", "promises", "recognise", "resolve"]
 
@@ -37,6 +39,8 @@ _RESPONSES = ("responses", "responses/compact", "responses/input_tokens")
 _MEDIA = ("/files", "/audio/speech", "/images/generations", "/images/edits", "/images/variations")
 
 _GEMINI_EVENTS = Gemini(Answers.EVENTS)
+
+_KSERVE = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
 
 ROWS = (
     Row(OpenAIChat(), ("/chat/completions",)),
@@ -64,6 +68,12 @@ ROWS = (
     Row(_GEMINI_EVENTS, gemini("streamgeneratecontent"), "$alt=sse"),
     Row(Gemini(Answers.ARRAY), gemini("streamgeneratecontent")),
     Row(Gemini(Answers.NUMBERS), gemini("counttokens", "computetokens", "embedcontent", "batchembedcontents")),
+    Row(KServeV2(), tuple(root + "/generate" for root in _KSERVE)),
+    Row(KServeV2(streamed=True), tuple(root + "/generate_stream" for root in _KSERVE)),
+    Row(KServeV2(tensors=True), tuple(root + "/infer" for root in _KSERVE)),
+    Row(TGI(), ("/generate",)),
+    Row(TGI(streamed=True), ("/generate_stream",)),
+    Row(TGI(listed=True), ("/",)),
     Row(Opaque(), ()),
 )
 """A format may have several rows, each a variant of its own paths; the first of a name stands for it."""

@@ -1,6 +1,7 @@
 """Who claims a path: the longest claim wins, and of two as long the one that asks for a query.
 
-A claim is the end of a path. `{model}` in it stands for what may hold slashes and is the model's name.
+A claim is the end of a path. `{model}` in it stands for what may hold slashes and is the model's name, and `{version}`
+after it for one segment.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from safeguards_extproc.core.text import Format
 
 Search = Callable[[str], "re.Match[str] | None"]
 MODEL = "{model}"
+VERSION = "{version}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +39,8 @@ class Claims:
                 other = claimed.setdefault((path, row.query), row.format)
                 if other is not row.format:
                     raise ValueError(f"{other.name} and {row.format.name} both claim {path}")
-        order = sorted(claimed, key=lambda claim: (-len(claim[0].replace(MODEL, "")), not claim[1]))
-        self._claims = [(path.rpartition(MODEL)[2], _model(path), query, claimed[path, query]) for path, query in order]
+        order = sorted(claimed, key=lambda claim: (-_length(claim[0]), not claim[1]))
+        self._claims = [(path.rpartition("}")[2], _model(path), query, claimed[path, query]) for path, query in order]
 
     def find(self, path: str, query: str, name: str = "") -> tuple[Format, str] | None:
         """The format that claims a normalised path, and the model in it; only the one called `name`, if given."""
@@ -53,6 +55,11 @@ class Claims:
         return None
 
 
+def _length(path: str) -> int:
+    return len(path.replace(MODEL, "").replace(VERSION, ""))
+
+
 def _model(path: str) -> Search | None:
     before, model, after = path.partition(MODEL)
-    return re.compile(re.escape(before) + "(.+)" + re.escape(after) + r"\Z").search if model else None
+    following = re.escape(after).replace(re.escape(VERSION), "[^/]+")
+    return re.compile(re.escape(before) + "(.+)" + following + r"\Z").search if model else None

@@ -18,10 +18,12 @@ class Named(OpenAIChat):
 
 
 WHOLE, STREAM, ARRAY, EVENTS = Named("bedrock"), Named("bedrock"), Named("gemini"), Named("gemini")
+VERSIONED = Named("kserve")
 ROWS = [
     Row(WHOLE, ("/model/{model}/converse",)),
     Row(STREAM, ("/model/{model}/converse-stream",)),
     Row(ARRAY, ("/models/{model}:generate", "/generate")),
+    Row(VERSIONED, ("/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer")),
     Row(EVENTS, ("/models/{model}:generate",), "alt=sse"),
 ]
 
@@ -41,6 +43,10 @@ ROWS = [
         ("/model/nova/converse-stream", "", "bedrock", (STREAM, "nova")),
         ("/model/nova/converse", "", "gemini", None),
         ("/generate/more", "", "", None),
+        ("/v2/models/llama/infer", "", "", (VERSIONED, "llama")),
+        ("/v2/models/meta/llama/versions/3/infer", "", "", (VERSIONED, "meta/llama")),
+        ("/v2/models/llama/versions/3/4/infer", "", "", (VERSIONED, "llama/versions/3/4")),
+        ("/v2/models/versions/3/infer", "", "", (VERSIONED, "versions/3")),
     ],
 )
 def test_the_longest_claim_wins(path: str, query: str, name: str, found: object) -> None:

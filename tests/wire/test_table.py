@@ -41,7 +41,13 @@ def post(target: str) -> dict[str, str]:
         ("/v1/moderations", "openai_moderations"),
         ("/chat/completions-not", "opaque"),
         ("/v1/xcompletions", "opaque"),
-        ("", "opaque"),
+        ("/v2/models/demo/generate", "kserve_v2"),
+        ("/v2/models/demo/versions/1/generate_stream", "kserve_v2"),
+        ("/v2/models/demo/infer", "kserve_v2"),
+        ("/generate", "tgi"),
+        ("/tgi/generate_stream", "tgi"),
+        ("", "tgi"),
+        ("/x/", "opaque"),
     ],
 )
 def test_paths_lead_to_formats(target: str, name: str) -> None:
