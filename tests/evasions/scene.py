@@ -17,6 +17,8 @@ from safeguards_extproc import wire
 from safeguards_extproc.core.decision import Policy
 from safeguards_extproc.core.events import BodyMode
 from safeguards_extproc.policy import load
+from tests.faults import leaves
+from tests.faults.mutations import SPOKEN
 from tests.playbook import REQUEST, RESPONSE, Conversation, chunks, request_headers, response_headers
 
 ATTACKS = (
@@ -230,7 +232,10 @@ def refused(talk: Conversation) -> bool:
 
 def withheld(talk: Conversation) -> bool:
     """Whether an answer was refused, or stopped before the words were out."""
-    assert WORD.encode() not in talk.client_saw()
+    saw = talk.client_saw()
+    assert WORD.encode() not in saw
+    told = [leaf for data in leaves.events(saw)[0] for leaf in leaves.spoken(data)]
+    assert WORD not in "".join(leaf.text for leaf in told if leaf.names and leaf.names[-1] in SPOKEN)
     return talk.refused is not None or talk.record.outcome == "stop"
 
 

@@ -10,6 +10,7 @@ import pytest
 from safeguards_extproc import wire
 from safeguards_extproc.core.events import Body
 from safeguards_extproc.policy import load
+from safeguards_extproc.wire import eventstream
 from tests.evasions.scene import (
     ATTACKS,
     BLOCKED,
@@ -184,6 +185,40 @@ def test_framing(row: Row, dialect: str, text: str) -> None:
     assert withheld(answer(dialect, row.make(dialect, text)))
     if row.same is not None:
         assert row.same is not withheld(answer(dialect, row.make(dialect, HARMLESS)))
+
+
+def binary(text: str, *, turned: bool, unknown: bool) -> bytes:
+    """A streamed answer of Bedrock's, its headers turned round, an event between that nobody knows."""
+    said: list[tuple[str, object]] = [("messageStart", {"role": "assistant"})]
+    for piece in pieces(text):
+        said.append(("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}}))
+        said += [("somethingNew", {"whatever": 1})] * unknown
+    frames = [
+        eventstream.event(name, dumps(value))
+        for name, value in [*said, ("contentBlockStop", {"contentBlockIndex": 0}), ("messageStop", {"stopReason": "x"})]
+    ]
+    if turned:
+        frames = [
+            eventstream.write(
+                dict(reversed(eventstream.parse(frame).headers.items())), eventstream.parse(frame).payload
+            )
+            for frame in frames
+        ]
+    return b"".join(frames)
+
+
+@pytest.mark.parametrize(("turned", "unknown"), [(False, False), (True, False), (False, True)])
+@pytest.mark.parametrize("size", [1, 13, 0])
+def test_a_binary_stream(turned: bool, unknown: bool, size: int) -> None:
+    """34: frames cut anywhere, headers in any order and unknown events change nothing; a broken frame is a no."""
+    body = dumps({"messages": [{"role": "user", "content": [{"text": HARMLESS}]}]})
+    for text in (*ATTACKS, HARMLESS):
+        stream = binary(text, turned=turned, unknown=unknown)
+        for said, verdict in ((stream, text != HARMLESS), (stream[:-9] + b"x" + stream[-8:], True)):
+            talk = Conversation(STRICT, model=screen, wire=wire)
+            talk.request(body, path="/model/m/converse-stream")
+            talk.response(said, size, content_type=eventstream.MEDIA)
+            assert verdict is withheld(talk)
 
 
 def test_a_citation() -> None:
