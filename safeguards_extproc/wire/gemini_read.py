@@ -21,7 +21,7 @@ from safeguards_extproc.wire.gemini_names import (
     both,
     members,
 )
-from safeguards_extproc.wire.gemini_parts import FIELDS, Calls, Parts
+from safeguards_extproc.wire.gemini_parts import FIELDS, Parts
 from safeguards_extproc.wire.leaves import Leaves
 
 Facts = dict[str, int | float | bool | str]
@@ -152,11 +152,6 @@ def response(body: object, written: bytes) -> Document:
         features={"candidates": candidates},
         unread=frozenset(parts.leaves.unread),
     )
-
-
-def begun(calls: Calls) -> Parts:
-    """What reads the next chunk of a stream."""
-    return Parts(calls)
 
 
 def chunk(parts: Parts, body: dict[str, Any], path: Path) -> None:

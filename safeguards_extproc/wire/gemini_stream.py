@@ -17,7 +17,7 @@ from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import gemini_read, json_array, sse
 from safeguards_extproc.wire.gemini_names import camel
-from safeguards_extproc.wire.gemini_parts import Calls
+from safeguards_extproc.wire.gemini_parts import Calls, Parts
 from safeguards_extproc.wire.strict_json import loads
 
 _CHUNK_KEYS = gemini_read.CHUNK_FIELDS | {"candidates"}
@@ -162,7 +162,7 @@ class GeminiStream:
         return (Segment(channel, text, _TEXT_PATH),) if text else ()
 
     def _whole(self, body: dict[str, Any], data: bytes) -> Reading:
-        parts = gemini_read.begun(self._calls)
+        parts = Parts(self._calls)
         gemini_read.chunk(parts, body, ())
         parts.fill(data)
         self._seen.see(body)

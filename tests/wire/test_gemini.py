@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from safeguards_extproc import wire
+from safeguards_extproc.core.decision import Action
 from safeguards_extproc.core.text import Format, Kind, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import json_array, sse
@@ -15,6 +16,8 @@ from safeguards_extproc.wire.gemini import Answers, Gemini
 from safeguards_extproc.wire.gemini_stream import GeminiStream
 from tests.contract import wire_contract as contract
 from tests.contract.wire_contract import texts
+from tests.playbook import Conversation
+from tests.world import WordPolicy
 
 NO = Refusal("policy", "Not that.", "harm", "e1")
 STREAM = "streamGenerateContent"
@@ -220,3 +223,77 @@ def test_errors_are_read_whole() -> None:
     for value in (error, [error]):
         document = Gemini().read_response(json.dumps(value).encode(), 400)
         assert texts(document.segments) == {(Kind.ERROR, "error"): "no such key\n"}
+
+
+CLEAN = [f"Nothing but fine words about ducks, piece {number}. " for number in range(40)]
+WAYS = {"WHOLE": "generateContent", "EVENTS": "streamGenerateContent?alt=sse", "ARRAY": "streamGenerateContent"}
+
+
+def told(way: str, texts: list[str]) -> tuple[bytes, str]:
+    """An answer that says these texts, a chunk each, and its media type."""
+
+    def body(parts: list[str], finish: str) -> dict[str, Any]:
+        candidate = {"content": {"parts": [{"text": text} for text in parts], "role": "model"}, "finishReason": finish}
+        return {"candidates": [{name: value for name, value in candidate.items() if value}], "responseId": "r"}
+
+    items = [body([text], "STOP" if text is texts[-1] else "") for text in texts]
+    if way == "WHOLE":
+        return json.dumps(body(texts, "STOP"), indent=2).encode(), "application/json; charset=UTF-8"
+    stream = b"".join(sse.event("", json.dumps(item).encode()) for item in items)
+    return (stream, "text/event-stream") if way == "EVENTS" else (array(stream), "application/json; charset=UTF-8")
+
+
+def exchange(way: str, texts: list[str], words: dict[str, Action], size: int = 0) -> tuple[Conversation, bytes]:
+    talk = Conversation(WordPolicy(words), wire=wire)
+    talk.request(b'{"contents":[{"parts":[{"text":"Ducks?"}]}]}', path=f"/v1beta/models/g:{WAYS[way]}")
+    body, media = told(way, texts)
+    return talk.response(body, size, content_type=media), body
+
+
+def heard(way: str, body: bytes) -> list[dict[str, Any]]:
+    """The answers that a client makes of a body."""
+    if way == "EVENTS":
+        return [json.loads(sse.fields(frame)[1]) for frame in sse.Framer().push(body)]
+    value = json.loads(body)
+    return value if way == "ARRAY" else [value]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [0, 7, 1000])
+def test_the_whole_filter_lets_clean_answers_be(way: str, size: int) -> None:
+    """Law 10, from end to end: the client gets the upstream's exact bytes, and all of it was scanned."""
+    talk, body = exchange(way, CLEAN, {"FORBIDDEN": Action.BLOCK}, size)
+    assert talk.client_saw() == body
+    assert (talk.record.response.account.coverage, talk.record.outcome) == ("full", "allow")
+    assert talk.record.streamed is (way != "WHOLE")
+    assert talk.record.model == "g"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [0, 7, 1000])
+def test_the_whole_filter_redacts_across_chunks(way: str, size: int) -> None:
+    """Law 3, from end to end: a word that two chunks share is masked alike however the answer comes."""
+    talk, _ = exchange(way, [*CLEAN[:3], "Ask jo@exa", "mple.com, or not."], {"jo@example.com": Action.REDACT}, size)
+    said = "".join(
+        part["text"]
+        for item in heard(way, talk.client_saw())
+        for candidate in item["candidates"]
+        for part in candidate["content"]["parts"]
+    )
+    assert said.startswith("".join(CLEAN[:3]) + "Ask [")
+    assert said.endswith("], or not.")
+    assert "exa" not in said
+
+
+@pytest.mark.parametrize("way", ["EVENTS", "ARRAY"])
+@pytest.mark.parametrize("size", [0, 7, 1000])
+def test_the_whole_filter_stops_a_stream(way: str, size: int) -> None:
+    """Laws 1 and 2, from end to end: what was judged is there, what was not is not, and the last answer says SAFETY."""
+    talk, _ = exchange(way, [*CLEAN, "Now FORBIDDEN words.", "And more."], {"FORBIDDEN": Action.BLOCK}, size)
+    items = heard(way, talk.client_saw())
+    assert b"FORBIDDEN" not in talk.client_saw()
+    if talk.refused is None:
+        assert items[-1]["candidates"][0]["finishReason"] == "SAFETY"
+        assert len(items) > 1
+    else:
+        assert items[-1]["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
