@@ -71,7 +71,7 @@ def refused_events(refusal: Refusal, model: str) -> list[dict[str, Any]]:
 
 
 class MessageEvents:
-    """What the events of one message say, whatever frames they come in: an `invoke_stream.Chunks`."""
+    """What the events of one message say, whatever frames they come in: an `invoke_chunks.Chunks`."""
 
     __slots__ = ("_begun", "_channels", "_ended", "_head", "_open", "_tokens")
 
