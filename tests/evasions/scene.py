@@ -145,7 +145,8 @@ def saying(dialect: str, text: str) -> Reply:
 def events(dialect: str, pieces: list[str]) -> list[tuple[str, object]]:
     """The events of a streamed answer that says `pieces`, each with its name, "" for none."""
     if dialect == "openai_chat":
-        deltas: list[dict[str, object]] = [{"role": "assistant"}, *({"content": piece} for piece in pieces)]
+        deltas: list[object] = [{"role": "assistant"}]
+        deltas += [{"content": piece} for piece in pieces]
         said = [("", chunk(0, delta)) for delta in deltas]
         return [*said, ("", chunk(0, {}, "stop")), ("", "[DONE]")]
     start = {"id": "1", "type": "message", "role": "assistant", "model": "m", "content": []}

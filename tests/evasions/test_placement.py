@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 
 from tests.evasions.scene import Row, Sent, asking, judged, over, sent
 
@@ -48,13 +49,14 @@ def parts(*more: object):
     return lambda dialect, text: sent(dialect, asking(dialect, [{"type": "text", "text": "see"}, *filled(more, text)]))  # type: ignore[misc]
 
 
-def tool(dialect: str) -> dict[str, object]:
+def tool(dialect: str) -> Mapping[str, object]:
     """Where a dialect defines a tool's name, description and schema."""
     schema = {"type": "object", "properties": {"a": {"type": "string", "description": "D", "enum": ["E"]}}}
-    return {
+    tools: Mapping[str, Mapping[str, object]] = {
         "openai_chat": {"type": "function", "function": {"name": "f", "description": "T", "parameters": schema}},
         "anthropic_messages": {"name": "f", "description": "T", "input_schema": schema},
-    }[dialect]
+    }
+    return tools[dialect]
 
 
 def defined(where: str):

@@ -136,13 +136,12 @@ CASES = [pytest.param(name, id=f"{number}-{name}") for number, names in DISGUISE
 
 @pytest.mark.parametrize("name", CASES)
 def test_disguise(name: str) -> None:
-    """Either way, whole or streamed, in either dialect: the same verdict as without the disguise."""
-    for dialect, text in zip(DIALECTS, ATTACKS, strict=True):
+    """Either way, whole or streamed: the same verdict as without the disguise."""
+    for dialect, text, policy in zip(DIALECTS, ATTACKS, (STRICT, DEMO), strict=True):
         disguised = EVASIONS[name](text)
-        for policy in (STRICT, DEMO):
-            assert refused(ask(plain(dialect, disguised), policy))
-            assert withheld(answer(dialect, saying(dialect, disguised), policy))
-            assert withheld(answer(dialect, streaming(dialect, disguised), policy))
+        assert refused(ask(plain(dialect, disguised), policy))
+        assert withheld(answer(dialect, saying(dialect, disguised), policy))
+        assert withheld(answer(dialect, streaming(dialect, disguised), policy))
 
 
 @pytest.mark.parametrize("name", CASES)
