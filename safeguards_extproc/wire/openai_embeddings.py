@@ -17,6 +17,7 @@ from safeguards_extproc.wire.strict_json import MAX_VALUES
 
 _REQUEST_KNOWN = words("input messages")
 _REQUEST_IDENTIFIERS = words("encoding_format embed_dtype endianness input_type truncate")
+_NUMBERS = frozenset((float, int))
 _BYTES_A_NUMBER = 4  # numbers come as float32, and vectors of smaller ones are as long
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
 
@@ -80,6 +81,8 @@ class OpenAIEmbeddings:
 
 def _vector(leaves: Leaves, value: object, path: Path) -> None:
     """Numbers, or base64 of them. Anything else is text, also base64 of text."""
+    if isinstance(value, list) and _NUMBERS.issuperset(map(type, value)):
+        return
     if not isinstance(value, str):
         leaves.tree(FIELDS, value, path)
     elif editing.decoded(value) is not None:
