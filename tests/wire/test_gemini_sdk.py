@@ -60,18 +60,19 @@ def reasons(answers: list[types.GenerateContentResponse]) -> dict[int, str | Non
     return found
 
 
-@pytest.mark.parametrize("reason", contract.REASONS)
-async def test_a_refusal_is_raised_once(server: Server, client: genai.Client, reason: str) -> None:
+async def test_a_refusal_is_raised_once(server: Server, client: genai.Client) -> None:
     """From both helpers, with message, status and id; the SDK does not ask again by itself."""
-    server.answer = GEMINI.refuse(Refusal(reason, "Not that.", id="e1"))
-    expected = errors.ServerError if reason == "unavailable" else errors.ClientError
-    with pytest.raises(expected) as caught:
-        await client.aio.models.generate_content(**ASK)
-    with pytest.raises(expected):
-        await chunks(client)
-    assert server.requests == 2
-    assert (caught.value.code, caught.value.message) == (server.answer.status, "Not that.")
-    assert "e1" in str(caught.value.details)
+    for reason in contract.REASONS:
+        server.answer = GEMINI.refuse(Refusal(reason, "Not that.", id="e1"))
+        server.paths.clear()
+        expected = errors.ServerError if reason == "unavailable" else errors.ClientError
+        with pytest.raises(expected) as caught:
+            await client.aio.models.generate_content(**ASK)
+        with pytest.raises(expected):
+            await chunks(client)
+        assert server.requests == 2
+        assert (caught.value.code, caught.value.message) == (server.answer.status, "Not that.")
+        assert "e1" in str(caught.value.details)
 
 
 async def test_the_sdk_asks_where_the_format_is_claimed(server: Server, client: genai.Client) -> None:
@@ -113,16 +114,14 @@ async def test_a_chat_keeps_no_refused_turn(server: Server, client: genai.Client
         assert chat.get_history(curated=True) == []
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_a_stopped_stream_says_so(server: Server, client: genai.Client, name: str) -> None:
+async def test_a_stopped_stream_says_so(server: Server, client: genai.Client) -> None:
     """Broken off after any frame, every candidate that was begun ends with SAFETY or as the upstream ended it."""
-    stream = STREAMS[NAMES.index(name)]
-    total = len(contract.frames(GEMINI, stream))
-    for count in range(total):
-        server.answer = stopped(GEMINI, stream, count)
-        ended = reasons(await chunks(client))
-        assert None not in ended.values()
-        assert "SAFETY" in ended.values()
+    for stream in STREAMS:
+        for count in range(len(contract.frames(GEMINI, stream))):
+            server.answer = stopped(GEMINI, stream, count)
+            ended = reasons(await chunks(client))
+            assert None not in ended.values()
+            assert "SAFETY" in ended.values()
 
 
 async def test_the_words_reach_a_vertex_client(server: Server, client: genai.Client) -> None:
