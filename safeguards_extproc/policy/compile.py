@@ -157,8 +157,10 @@ class CompiledPolicy:
         return expand(text)
 
     def tail(self, text: str) -> int:
-        """Characters at the end that may begin something which an enforced rule redacts, or hide anything at all: a word
-        so long that the next window's lead may miss its beginning waits whatever the rules are."""
+        """Characters at the end that may begin something which an enforced rule redacts, or hide anything at all.
+
+        A word so long that the next window's lead may miss its beginning waits whatever the rules are.
+        """
         word = unfinished(text)
         if not self._redacted:
             return word if word > LONG_WORD else 0
