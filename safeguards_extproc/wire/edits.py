@@ -23,6 +23,7 @@ DECODED = -2
 _EMPTY = re.compile(rb"[ \t\n\r]*[\]}]").match
 _DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.ASCII).match
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]").search
+_URL_SAFE = str.maketrans("-_", "+/")
 _Splice = tuple[int, int, bytes]
 
 
@@ -90,7 +91,8 @@ def dumps(value: object) -> bytes:
 def decoded(data: str) -> tuple[str, str] | None:
     """What stands before the base64 in `data` (a data URL's head, or nothing), and the text in it; None if no text.
 
-    Text is UTF-8 without control characters; a media type other than text or JSON says itself that it is none.
+    Base64 may be written for URLs and without padding, as protobuf's JSON reads it. Text is UTF-8 without control
+    characters; a media type other than text or JSON says itself that it is none.
     """
     head = ""
     match = _DATA_URL(data)
@@ -99,10 +101,14 @@ def decoded(data: str) -> tuple[str, str] | None:
         if not match[2].endswith(";base64") or not _textual(match[1]):
             return None
     try:
-        text = base64.b64decode(data[len(head) :], validate=True).decode()
+        text = base64.b64decode(_standard(data[len(head) :]), validate=True).decode()
     except (binascii.Error, ValueError):
         return None
     return None if not text or text.startswith("%PDF-") or _UNPRINTABLE(text) else (head, text)
+
+
+def _standard(data: str) -> str:
+    return data.translate(_URL_SAFE) + "=" * (-len(data) % 4)
 
 
 def _textual(media_type: str) -> bool:
@@ -141,7 +147,9 @@ def _encoded(data: str, changes: Sequence[Edit]) -> str:
     known = decoded(data)
     if known is None:
         raise MalformedBody("shape")
-    return known[0] + base64.b64encode(rewrite(known[1], changes).encode()).decode()
+    rest = data[len(known[0]) :]
+    encode = base64.urlsafe_b64encode if "-" in rest or "_" in rest else base64.b64encode
+    return known[0] + encode(rewrite(known[1], changes).encode()).decode()
 
 
 def rewrite(text: str, changes: Sequence[Edit]) -> str:

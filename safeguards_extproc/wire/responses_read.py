@@ -68,7 +68,8 @@ def _input(leaves: Leaves, item: object, path: Path, name: str) -> None:
         leaves.tree((Kind.USER, name), item, path)
         return
     # An item without a type that holds no content refers to one that the provider keeps.
-    if item.get("type") in _REFERENCES or ("id" in item and item.keys() <= {"id", "type"}):
+    type_ = item.get("type")
+    if (isinstance(type_, str) and type_ in _REFERENCES) or ("id" in item and item.keys() <= {"id", "type"}):
         leaves.unread.add("history")
     responses_items.item(leaves, item, path, name, responses_items.speaker(item, Kind.USER))
 

@@ -26,7 +26,8 @@ HARMLESS = _names(
     "tool_call_id tool_use_id tool_choice function_call finish_reason stop_reason service_tier reasoning_effort "
     "verbosity modalities prompt_cache_retention search_context_size ttl required $ref speed inference_geo "
     "user_profile_id workspace_id authorization_token media_type file_id error_code page_age retrieved_at category "
-    "toolset_name request_id expires_at encrypted_index"
+    "toolset_name request_id expires_at encrypted_index anthropic_version anthropic_beta guided_decoding_backend "
+    "cache_salt"
 )
 """Members whose values go unscanned while they look like an identifier."""
 

@@ -39,7 +39,7 @@ def test_ten_thousand_broken_exchanges(number: int) -> None:
     assert min(spoilt, judged, EACH - spoilt) > EACH // 5
 
 
-def caught(fault: contextlib.AbstractContextManager[object], most: int = 4000) -> bool:
+def caught(fault: contextlib.AbstractContextManager[object], most: int = 12_000) -> bool:
     """Whether any of so many exchanges shows the fault."""
     with fault:
         for seed in range(most):
@@ -115,6 +115,7 @@ def endless() -> contextlib.AbstractContextManager[object]:
     return patch.object(scan_module.Scan, "settle", settling)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", [eager, lenient, forgetful, impatient, deaf, recordless, endless])
 def test_the_campaign_catches(fault: object) -> None:
     """Planted faults: each breaks the product in one place, and the campaign says so."""

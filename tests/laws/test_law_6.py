@@ -236,7 +236,7 @@ def test_law_6_catches_a_reader_that_stops_at_the_first_value() -> None:
         return loads(text.lstrip()[:end].encode(), **bounds)
 
     with (
-        patch("safeguards_extproc.wire.openai_chat.loads", lax),
+        patch("safeguards_extproc.wire.openai_api.loads", lax),
         patch("safeguards_extproc.wire.anthropic_messages.loads", lax),
         pytest.raises(AssertionError),
     ):
