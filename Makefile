@@ -12,6 +12,9 @@ TORCH  := 2.13.0
 
 LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORER)) $(if $(PORT),--port $(PORT))
 
+# Compiled tests are kept beside them, so the next run need not compile them again; `make clean` removes them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo replay check test bench fuzz proto format clean
 .DELETE_ON_ERROR:

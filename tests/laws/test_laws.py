@@ -80,9 +80,15 @@ def said(stream: bytes) -> str:
     return "".join(json.loads(line).get("text", "") for line in lines)
 
 
+def often(law: Callable[[], None]) -> None:
+    """For a planted fault: examples are drawn at random, and some miss it."""
+    for _ in range(10):
+        law()
+
+
 def must_bite(law: Callable[[], None], fault: contextlib.AbstractContextManager[object]) -> None:
     with fault, pytest.raises(AssertionError):
-        law()
+        often(law)
 
 
 # 1. Chunking never matters.
