@@ -30,21 +30,25 @@ class Row:
 
 
 class Claims:
-    """The claims of all rows. Raises ValueError if two formats claim the same."""
+    """The claims of all rows. Raises ValueError if two formats claim the same, or one claims any end of a path."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         claimed: dict[tuple[str, str], Format] = {}
         for row in rows:
             for path in row.paths:
+                if path.endswith("}"):
+                    raise ValueError(f"{row.format.name} claims {path}, whose end is the client's choice")
                 other = claimed.setdefault((path, row.query), row.format)
                 if other is not row.format:
                     raise ValueError(f"{other.name} and {row.format.name} both claim {path}")
-        order = sorted(claimed, key=lambda claim: (-_length(claim[0]), not claim[1]))
-        self._claims = [(path.rpartition("}")[2], _model(path), query, claimed[path, query]) for path, query in order]
+        self._claims: dict[str, list[tuple[str, Search | None, str, Format]]] = {}
+        for path, query in sorted(claimed, key=lambda claim: (-_length(claim[0]), not claim[1])):
+            claim = (path.rpartition("}")[2], _model(path), query, claimed[path, query])
+            self._claims.setdefault(_verb(path), []).append(claim)
 
     def find(self, path: str, query: str, name: str = "") -> tuple[Format, str] | None:
         """The format that claims a normalised path, and the model in it; only the one called `name`, if given."""
-        for end, model, wanted, format_ in self._claims:
+        for end, model, wanted, format_ in self._claims.get(_verb(path), ()):
             if not path.endswith(end) or (name and format_.name != name):
                 continue
             match = model(path) if model is not None else None
@@ -53,6 +57,11 @@ class Claims:
             if not wanted or wanted in query.split("&"):
                 return format_, match[1] if match is not None else ""
         return None
+
+
+def _verb(path: str) -> str:
+    """What a path ends with, by which its claims are found."""
+    return path[max(path.rfind("/"), path.rfind(":")) + 1 :]
 
 
 def _length(path: str) -> int:

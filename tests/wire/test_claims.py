@@ -58,3 +58,10 @@ def test_two_formats_cannot_claim_one_path() -> None:
     """Planted: the second claim is an error when the table is made."""
     with pytest.raises(ValueError, match="both claim /generate"):
         Claims([*ROWS, Row(WHOLE, ("/generate",))])
+
+
+def test_a_claim_ends_with_what_a_client_cannot_choose() -> None:
+    """Planted: a claim that ends with the model's name would hide from the index, and is an error."""
+    with pytest.raises(ValueError, match="the client's choice"):
+        Claims([Row(WHOLE, ("/models/{model}",))])
+    assert Claims(ROWS).find("/v2/models/{model}", "") is None
