@@ -1,6 +1,8 @@
 """What an action means depends on what has left already. This table is the whole answer.
 
 PROMPT: a request. HELD: a response of which nothing has left. OPEN: a response of which the client has seen a part.
+
+"Later" and "not you" are said of who asks, not of what a model wrote: throttle and suspend are a request's alone.
 """
 
 from __future__ import annotations
@@ -45,9 +47,11 @@ ACTIONS: dict[tuple[Action, Point], Deed] = {
     (Action.REDACT, Point.OPEN): Deed.EDIT,
     (Action.STOP, Point.HELD): Deed.ANSWER,
     (Action.STOP, Point.OPEN): Deed.END,
+    (Action.THROTTLE, Point.PROMPT): Deed.REFUSE,
     (Action.BLOCK, Point.PROMPT): Deed.REFUSE,
     (Action.BLOCK, Point.HELD): Deed.REFUSE,
     (Action.BLOCK, Point.OPEN): Deed.END,
+    (Action.SUSPEND, Point.PROMPT): Deed.REFUSE,
 }
 
 

@@ -56,7 +56,8 @@ class Context:
 
     def refusal(self, verdict: Verdict) -> Refusal:
         """The words for a verdict that says no."""
-        return Refusal(verdict.reason, verdict.message or self.policy.message, verdict.category, self.id)
+        message = verdict.message or self.policy.message
+        return Refusal(verdict.reason, message, verdict.category, self.id, verdict.retry_after_s)
 
     def answer(self, verdict: Verdict, *, as_error: bool, streamed: bool) -> Answer:
         """A whole answer that says no: the provider's error, or a successful answer that refuses."""

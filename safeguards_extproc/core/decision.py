@@ -24,11 +24,13 @@ class Action(enum.StrEnum):
     STEER = "steer"
     REDACT = "redact"
     STOP = "stop"
+    THROTTLE = "throttle"
     BLOCK = "block"
+    SUSPEND = "suspend"
 
 
 SEVERITY = {action: rank for rank, action in enumerate(Action)}
-TERMINAL = frozenset({Action.STOP, Action.BLOCK})
+TERMINAL = frozenset({Action.STOP, Action.THROTTLE, Action.BLOCK, Action.SUSPEND})
 
 
 class Gate(enum.StrEnum):
@@ -63,6 +65,7 @@ class Verdict:
 
     `action` is the most severe enforced one. `decided` is the most severe with shadow rules counted.
     `redact` holds entity names ("email", "card", "*"); `annotations` become headers and metadata.
+    `reason` and `retry_after_s` are those of the refusal (core/text.py), if it comes to one.
     """
 
     action: Action = Action.ALLOW
@@ -75,6 +78,7 @@ class Verdict:
     message: str = ""
     category: str = ""
     reason: str = "policy"
+    retry_after_s: int = 0
 
 
 ALLOWED = Verdict()

@@ -23,7 +23,9 @@ STYLES = {
     "steer": "blue",
     "reroute": "blue",
     "stop": "yellow",
+    "throttle": "yellow",
     "block": "red",
+    "suspend": "red",
 }
 TELLING = 0.5
 """Scores below it explain no verdict."""

@@ -28,6 +28,9 @@ KINDS: dict[Direction, frozenset[Kind]] = {
 FIELDS = {"entities": "redact", "instruction": "steer", "headers": "reroute"}
 """Keys of a rule that belong to one action, which needs them."""
 
+OPTIONAL = {"retry_after_s": "throttle"}
+"""Keys of a rule that belong to one action, which has a default for them."""
+
 EDITS = frozenset({"redact", "steer", "reroute"})
 """Actions that change what goes on, so it must wait for them."""
 
@@ -89,11 +92,11 @@ def _action(spec: RuleSpec, path: Path, source: Source, inventory: Inventory) ->
         phases = "; ".join(point.value for point in points)
         key = "on" if "on" in spec.model_fields_set else "then"
         yield source.problem((*path, key), f"{spec.then} is possible in: {phases}", f"write on: {where}")
-    for key, action in FIELDS.items():
+    for key, action in (FIELDS | OPTIONAL).items():
         given = getattr(spec, key) is not None
         if given and spec.then != action:
             yield source.problem((*path, key), f"belongs to then: {action}, not to then: {spec.then}")
-        if not given and spec.then == action:
+        if not given and spec.then == action and key in FIELDS:
             yield source.problem((*path, "then"), f"then: {action} needs {key}")
     known = inventory.entities
     for index, entity in enumerate(spec.entities or ()):

@@ -17,7 +17,7 @@ from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import checks
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
-from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, decide, lane
+from safeguards_extproc.policy.decide import REFUSED, RETRY_AFTER_S, Ask, Book, Reach, Rule, decide, lane
 from safeguards_extproc.policy.document import Classification, Document, InProcess, RuleSpec
 from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
 from safeguards_extproc.policy.routes import Table
@@ -263,9 +263,10 @@ def _rules(document: Document, source: Source, names: Names, problems: list[Prob
 
 
 def _ask(spec: RuleSpec) -> Ask:
+    action = Action(spec.then)
     return Ask(
         name=spec.name,
-        action=Action(spec.then),
+        action=action,
         enforced=spec.mode == "enforce",
         annotations=spec.annotations,
         redact=frozenset(spec.entities or ()),
@@ -273,6 +274,8 @@ def _ask(spec: RuleSpec) -> Ask:
         reroute=spec.headers or {},
         message=spec.message or "",
         category=spec.category,
+        reason=REFUSED.get(action, "policy"),
+        retry_after_s=(spec.retry_after_s or RETRY_AFTER_S) if action is Action.THROTTLE else 0,
     )
 
 

@@ -19,6 +19,12 @@ NO_SCORES: Mapping[str, float] = {}
 REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malformed": "malformed"}
 """Refusal.reason for why a body cannot be inspected; every other is "policy"."""
 
+REFUSED = {Action.THROTTLE: "throttled", Action.SUSPEND: "suspended"}
+"""Refusal.reason for a rule that refuses; every other action's is "policy"."""
+
+RETRY_AFTER_S = 60
+"""When a client that a rule throttles may ask again, if the rule does not say."""
+
 MESSAGES = {
     "unavailable": "The safety checks are not available. Please try again later.",
     "too-large": "This is too large to be checked for safety.",
@@ -45,6 +51,7 @@ class Ask:
     message: str = ""
     category: str = ""
     reason: str = "policy"
+    retry_after_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +208,7 @@ def compose(fired: Sequence[tuple[Ask, Fired]]) -> Verdict:
         message=lead.message,
         category=lead.category,
         reason=lead.reason,
+        retry_after_s=lead.retry_after_s,
     )
 
 

@@ -48,8 +48,8 @@ HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,254}[\x2
 KindName = Annotated[Kind, Field(strict=False)]
 DirectionName = Literal["request", "response"]
 Mode = Literal["enforce", "shadow"]
-ActionName = Literal["annotate", "reroute", "steer", "redact", "stop", "block"]
-VerdictName = Literal["allow", "annotate", "reroute", "steer", "redact", "stop", "block"]
+ActionName = Literal["annotate", "reroute", "steer", "redact", "stop", "throttle", "block", "suspend"]
+VerdictName = Literal["allow", "annotate", "reroute", "steer", "redact", "stop", "throttle", "block", "suspend"]
 OnUninspectable = Literal["block", "flag", "allow"]
 
 
@@ -99,8 +99,9 @@ DetectorSpec = Annotated[
 class RuleSpec(Strict):
     """When `when` is true of a text of these kinds in this direction, do `then`.
 
-    `entities` belong to redact, `instruction` to steer, `headers` to reroute; `annotations` may stand with any action.
-    A score that is missing makes a rule unknown; `on_missing` says whether it then fires.
+    `entities` belong to redact, `instruction` to steer, `headers` to reroute, `retry_after_s` (60 unless given) to
+    throttle; `annotations` may stand with any action. A score that is missing makes a rule unknown; `on_missing` says
+    whether it then fires.
     """
 
     name: Name
@@ -115,6 +116,7 @@ class RuleSpec(Strict):
     entities: Annotated[list[str], Field(min_length=1)] | None = None
     instruction: Text | None = None
     headers: Annotated[dict[HeaderName, HeaderValue], Field(min_length=1)] | None = None
+    retry_after_s: Annotated[int, Field(ge=1, le=86_400)] | None = None
     annotations: dict[HeaderName, HeaderValue] = {}
 
 

@@ -80,6 +80,7 @@ def _verdict(verdict: Verdict, enforced: bool) -> str:
         f"route {', '.join(verdict.reroute)}" if verdict.reroute else "",
         f"category {verdict.category}" if verdict.category else "",
         f"reason {verdict.reason}" if verdict.reason != "policy" else "",
+        f"again after {verdict.retry_after_s} s" if verdict.retry_after_s else "",
     ]
     given = [detail for detail in details if detail]
     return line + (f": {'; '.join(given)}" if given else "")

@@ -16,7 +16,8 @@ from safeguards_extproc.core.record import Phase, Record
 from safeguards_extproc.replay.outcome import Kind, Outcome
 from safeguards_extproc.replay.traffic import Exchange
 
-_ENDINGS = frozenset({"block", "stop", "refuse"})
+_ENDINGS = frozenset({"block", "stop", "throttle", "suspend", "refuse"})
+_REFUSALS = {403: "suspend", 429: "throttle"}
 _UNSEEN = frozenset({"annotate", "redact", "steer", "reroute"})
 
 
@@ -61,7 +62,7 @@ def judge(exchange: Exchange, outcome: Outcome, reached: Reached | None, record:
 def _done(outcome: Outcome, reached: Reached | None, record: Record | None) -> tuple[str, str]:
     arrived = reached.received > 0 if reached else outcome.from_model
     if outcome.kind is Kind.REFUSED and not arrived:
-        return "block", ""
+        return _REFUSALS.get(outcome.status, "block"), ""
     request = _unseen(record.request if record else None)
     match outcome.kind:
         case Kind.REFUSED:

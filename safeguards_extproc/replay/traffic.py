@@ -20,7 +20,7 @@ from safeguards_extproc.errors import ConfigError
 _HINT = "one exchange a line; conversation files go through `convert` first"
 
 FormatName = Literal["openai_chat", "anthropic_messages"]
-RequestVerdict = Literal["", "allow", "annotate", "redact", "steer", "reroute", "block"]
+RequestVerdict = Literal["", "allow", "annotate", "redact", "steer", "reroute", "throttle", "block", "suspend"]
 ResponseVerdict = Literal["", "allow", "annotate", "redact", "stop", "block"]
 
 

@@ -31,6 +31,7 @@ def test_a_score_of_nothing_is_not_a_missing_score():
 
 
 def test_what_ends_an_exchange_is_most_severe():
-    """Nothing softer outranks a no."""
-    assert max(SEVERITY, key=SEVERITY.__getitem__) is Action.BLOCK
-    assert {SEVERITY[action] for action in TERMINAL} == {len(SEVERITY) - 1, len(SEVERITY) - 2}
+    """Nothing softer outranks a no, and "later" is softer than "no": who is told to wait would only ask again."""
+    assert max(SEVERITY, key=SEVERITY.__getitem__) is Action.SUSPEND
+    assert SEVERITY[Action.THROTTLE] < SEVERITY[Action.BLOCK]
+    assert {SEVERITY[action] for action in TERMINAL} == set(range(len(SEVERITY) - len(TERMINAL), len(SEVERITY)))

@@ -40,6 +40,18 @@ WRONG = [
         rule("on: any, then: reroute, headers: {x-pool: a}"),
         at(2, "rules[0].on: reroute is possible in: request (write on: request)"),
     ),
+    (
+        rule("then: throttle"),
+        at(2, "rules[0].then: throttle is possible in: request (write on: request)"),
+    ),
+    (
+        rule("on: response, then: suspend"),
+        at(2, "rules[0].on: suspend is possible in: request (write on: request)"),
+    ),
+    (
+        rule("on: request, then: suspend, retry_after_s: 5"),
+        at(2, "rules[0].retry_after_s: belongs to then: throttle, not to then: suspend"),
+    ),
     (rule("then: redact"), at(2, "rules[0].then: then: redact needs entities")),
     (
         rule("then: block, entities: [email]"),

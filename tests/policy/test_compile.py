@@ -17,6 +17,40 @@ rules:
 """
 
 
+WHO = """
+rules:
+  - {name: busy, when: features.n > 1, on: request, then: throttle}
+  - {name: very, when: features.n > 2, on: request, then: throttle, retry_after_s: 900, message: Slower.}
+  - {name: word, when: features.n > 3, on: request, then: block}
+  - {name: banned, when: features.n > 4, on: request, then: suspend, message: Not you., category: account}
+"""
+
+
+@pytest.mark.parametrize(
+    ("n", "told"),
+    [
+        (2, (Action.THROTTLE, "throttled", 60, "", "")),
+        (4, (Action.BLOCK, "policy", 0, "", "")),
+        (5, (Action.SUSPEND, "suspended", 0, "Not you.", "account")),
+    ],
+)
+def test_who_asks_too_often_or_not_at_all(n: int, told: tuple[Action, str, int, str, str]) -> None:
+    """The most severe leads, and a block is not told to come back; the first of two throttles lends its time."""
+    known = facts({})
+    known.features["n"] = n
+    verdict = policy(WHO).decide(known)
+    assert told == (verdict.action, verdict.reason, verdict.retry_after_s, verdict.message, verdict.category)
+
+
+def test_a_throttle_has_the_time_that_it_names() -> None:
+    """Where its rule names one."""
+    rules = WHO.replace("features.n > 1", "features.n > 9")
+    known = facts({})
+    known.features["n"] = 3
+    verdict = policy(rules).decide(known)
+    assert (Action.THROTTLE, 900, "Slower.") == (verdict.action, verdict.retry_after_s, verdict.message)
+
+
 def test_is_a_policy() -> None:
     """Of the core's protocol, down to the names of its detectors."""
     compiled: Policy = policy("message: No.")

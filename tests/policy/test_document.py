@@ -54,6 +54,10 @@ def test_two_sorts_of_detectors() -> None:
             "rules:\n- {name: a, when: x, thn: block, then: block}",
             "p.yaml:4: rules[0].thn: unknown key (did you mean 'then'?)",
         ),
+        (
+            "rules:\n- {name: a, when: x, then: throttle, retry_after_s: 86401}",
+            "p.yaml:4: rules[0].retry_after_s: input should be less than or equal to 86400",
+        ),
         ("rules:\n- {name: a, then: block}", "p.yaml:4: rules[0].when: is required"),
         ("thresholds: {a: high}", "p.yaml:3: thresholds.a: must be a number"),
         ("thresholds: {a: true}", "p.yaml:3: thresholds.a: must be a number"),

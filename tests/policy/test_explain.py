@@ -51,6 +51,17 @@ def test_failures_and_shadow() -> None:
     ]
 
 
+def test_a_client_that_must_wait() -> None:
+    """How long stands in the verdict's line."""
+    rules = """
+rules:
+  - {name: busy, when: features.n > 3, on: request, then: throttle, retry_after_s: 7}
+"""
+    known = facts({})
+    known.features["n"] = 4
+    assert explain(policy(rules), known)[-1] == "verdict: throttle: reason throttled; again after 7 s"
+
+
 def test_a_refusal_for_a_failure_says_so() -> None:
     """In the verdict's line."""
     lines = explain(policy(""), facts({}, failed={"screen": "timeout"}))

@@ -24,8 +24,8 @@ def answered(text: str = "fine", kind: Kind = Kind.ANSWER) -> Outcome:
     return Outcome("x", kind, 200, from_model=True, seen=seen, headers={"x-safeguards-id": "r"})
 
 
-def refused() -> Outcome:
-    return Outcome("x", Kind.REFUSED, 400, headers={"x-safeguards-id": "r"})
+def refused(status: int = 400) -> Outcome:
+    return Outcome("x", Kind.REFUSED, status, headers={"x-safeguards-id": "r"})
 
 
 ARRIVED, AWAY = Reached(received=1, finished=1), Reached()
@@ -36,6 +36,8 @@ ARRIVED, AWAY = Reached(received=1, finished=1), Reached()
     [
         (answered(), ARRIVED, Record("r"), ("allow", "allow")),
         (refused(), AWAY, Record("r", outcome="block"), ("block", "")),
+        (refused(429), AWAY, Record("r", outcome="throttle"), ("throttle", "")),
+        (refused(403), AWAY, Record("r", outcome="suspend"), ("suspend", "")),
         (refused(), ARRIVED, Record("r", outcome="block"), ("allow", "block")),
         (answered("f", Kind.STOPPED), ARRIVED, Record("r", outcome="stop"), ("allow", "stop")),
         (answered(), ARRIVED, Record("r", outcome="steer", request=Phase(applied="steer")), ("steer", "allow")),

@@ -29,6 +29,13 @@ def test_what_passes_says_when_to_come_back() -> None:
     ]
 
 
+@pytest.mark.parametrize(("seconds", "asks"), [(120, True), (121, False)])
+def test_a_wait_that_no_sdk_keeps_is_not_retried(seconds: int, asks: bool) -> None:
+    """Told to wait longer than it will, an SDK would ask again within seconds."""
+    headers = dict(refusals.error(Refusal("throttled", "slow", retry_after_s=seconds), b"{}", id_header="x-id").headers)
+    assert (str(seconds), asks) == (headers["retry-after"], "x-should-retry" not in headers)
+
+
 def test_a_streamed_answer_is_an_event_stream() -> None:
     """Content type as the client asked, no cache in between."""
     answer = refusals.success(Refusal("policy", "no", id="e1"), b"", id_header="x-id", streamed=True)
