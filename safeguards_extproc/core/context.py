@@ -22,7 +22,7 @@ UNROUTED = Route("none", inspect=False)
 class Context:
     """`out` collects the effects of one `feed`. `now` is the time of the event at hand, `began` that of the first.
 
-    `pending`: no header tells the format, and the request's body may yet.
+    `pending`: no header tells the format, and the request's body may yet. `bare`: the request has no body.
     """
 
     policy: Policy
@@ -38,6 +38,7 @@ class Context:
     model: str = ""
     streamed: bool = False
     pending: bool = False
+    bare: bool = False
 
     def ms(self) -> float:
         """Milliseconds since the exchange began."""

@@ -119,8 +119,8 @@ class Facts:
     """Everything a verdict may depend on, for one direction; grows as windows are scored.
 
     `scores` keeps the maximum per kind of text and per "detector.label". `failed` and `skipped` map a detector to the
-    first reason. `uninspectable` is "" or why the text could not be read: "opaque", "malformed", "encoding",
-    "too-large", "unread", "not-sent", "websocket", "grpc", "binary".
+    first reason. `uninspectable` is "" or why the text could not be read: "opaque", "opaque-answer",
+    "malformed", "encoding", "too-large", "unread", "not-sent", "websocket", "grpc", "binary".
     """
 
     direction: Direction

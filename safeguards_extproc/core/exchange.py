@@ -52,8 +52,7 @@ class Exchange:
         original = next((ctx.opened.attributes[name] for name in PATHS if name in ctx.opened.attributes), "")
         if ctx.format.name == "opaque" and ctx.route.format == "auto" and original:
             ctx.format, ctx.model = ctx.wire.resolve("auto", {**fields, ":path": original})
-        unknown = ctx.route.format == "auto" and ctx.format.name == "opaque"
-        ctx.pending = ctx.route.inspect and unknown and method.upper() == "POST"
+        ctx.pending = ctx.route.inspect and ctx.route.format == "auto" and ctx.format.name == "opaque"
         self._method, self._trace = method, fields.get("traceparent", "")[3:35]
         request = RequestLane(ctx)
         self._lanes = (request, ResponseLane(ctx, request.lets_answer))

@@ -94,7 +94,7 @@ class Intake:
             return
         features["format"] = ctx.format.name if ctx.format else "opaque"
         if ctx.format is None or ctx.format.name == "opaque":
-            self._give_up_reading(media.unknown(fields))
+            self._give_up_reading(media.ANSWER if ctx.bare else media.unknown(fields))
         elif ctx.mode(Direction.RESPONSE) in (BodyMode.NONE, BodyMode.PARTIAL):
             self._give_up_reading("not-sent")
         elif (framer := ctx.format.framer(media.media(fields))) is None:
@@ -214,7 +214,7 @@ class Intake:
             document = ctx.format.read_response(body, self.status)
         except MalformedBody as error:
             # An error of a gateway on the way is often a page, not the API's: unknown rather than broken.
-            other = "opaque" if self.status >= 400 else "malformed"
+            other = media.ANSWER if self.status >= 400 else "malformed"
             self._give_up_reading("encoding" if error.reason == "content-encoding" else other)
             return
         except LimitExceeded:

@@ -77,7 +77,7 @@ class RequestLane:
         elif media.upgrades(fields):
             self._give_up_reading(media.WEBSOCKET)
         elif event.end:
-            ctx.pending = False
+            self._bare()
             self._conclude()
         elif ctx.format is None or (ctx.format.name == "opaque" and not ctx.pending):
             self._give_up_reading(media.unknown(fields))
@@ -176,6 +176,10 @@ class RequestLane:
         self.ctx.pending, self.ctx.format = False, found
         self.scan.facts.features.update(format=found.name, recognised="body")
 
+    def _bare(self) -> None:
+        """There is no body: nothing to read, and nothing to wait for."""
+        self.ctx.pending, self.ctx.bare = False, True
+
     def _read(self) -> None:
         """The body is whole: decode and parse it, and have its text scanned."""
         ctx, scan = self.ctx, self.scan
@@ -190,6 +194,9 @@ class RequestLane:
                 body = decoder.push(body) + decoder.finish()
             self._plain = body
             scan.account.bytes_decoded = len(body)
+            if ctx.pending and not body:
+                self._bare()
+                return
             if ctx.pending:
                 self._name(ctx.wire.recognise(body))
                 if not self._inspects:

@@ -123,6 +123,9 @@ class ResponseLane:
         if not self._may_release():
             return
         framed = enforcing and intake.reading is Reading.STREAM
+        if enforcing and self.scan.terminal:
+            self._terminate(self.scan.verdict)
+            return
         if not self._sent and (not self._outbox.holds or self._goes_first()):
             self._send_headers()
         if intake.raw:

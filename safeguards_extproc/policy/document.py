@@ -123,10 +123,12 @@ class RuleSpec(Strict):
 class Uninspectable(Strict):
     """What it means that a body could not be read, by the reason. `flag` lets it pass and says so.
 
-    `opaque` is text or JSON that no format knows; `websocket` any tunnel; `grpc` and `binary` what a media type names.
+    `opaque` is text or JSON that no format knows; `opaque-answer` an answer that no format knows to a request without
+    a body, or an error page; `websocket` any tunnel; `grpc` and `binary` what a media type names.
     """
 
-    opaque: OnUninspectable = "allow"
+    opaque: OnUninspectable = "block"
+    opaque_answer: Annotated[OnUninspectable, Field(alias="opaque-answer")] = "flag"
     malformed: OnUninspectable = "block"
     encoding: OnUninspectable = "block"
     too_large: Annotated[OnUninspectable, Field(alias="too-large")] = "block"
@@ -199,7 +201,17 @@ class Example(Strict):
     failed: dict[str, Literal[tuple(FAILURES)]] = {}  # type: ignore[valid-type]
     features: dict[Identifier, Annotated[Any, BeforeValidator(scalar)]] = {}
     uninspectable: Literal[
-        "", "opaque", "malformed", "encoding", "too-large", "unread", "not-sent", "websocket", "grpc", "binary"
+        "",
+        "opaque",
+        "opaque-answer",
+        "malformed",
+        "encoding",
+        "too-large",
+        "unread",
+        "not-sent",
+        "websocket",
+        "grpc",
+        "binary",
     ] = ""
     expect: VerdictName
     decided: VerdictName | None = None

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from safeguards_extproc.core.decision import Action, Gate, Limits, Release, Route, Windowing
-from safeguards_extproc.core.events import Body
+from safeguards_extproc.core.events import Body, Headers
 from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
 from tests.world import DONE, WordPolicy, event, plain_request, plain_stream
 
@@ -60,10 +60,27 @@ def test_held_bytes_are_counted():
 
 
 def test_an_error_page_is_unknown_not_broken():
-    """A gateway's 502 is no body of the API: policy decides as for any unknown one."""
+    """A gateway's 502 is no body of the API, and no answer of a model: policy may let it pass where others may not."""
     talk = asked(WordPolicy()).response(b"<html>Bad gateway</html>", status=502)
+    broken = asked(WordPolicy()).response(b"<html>Welcome</html>", status=200)
 
-    assert talk.record.response.account.uninspectable == "opaque"
+    seen = [one.record.response.account.uninspectable for one in (talk, broken)]
+    assert ["opaque-answer", "malformed"] == seen
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "image/png", "text/event-stream"])
+def test_an_answer_where_nothing_was_asked_has_a_name_of_its_own(content_type):
+    """Lists of models, files, pages: what came without a question need not be treated as what nobody could read."""
+    got, posted = Conversation(WordPolicy()), Conversation(WordPolicy())
+    got.feed(Headers(REQUEST, {":method": "GET", ":path": "/opaque"}, True))
+    posted.feed(Headers(REQUEST, {":method": "POST", ":path": "/opaque", "content-length": "0"}, False))
+    posted.feed(Body(REQUEST, b"", True))
+
+    for talk in (got, posted):
+        talk.response(b"anything", content_type=content_type)
+        assert talk.refused is not None
+        assert "opaque-answer" == talk.record.response.account.uninspectable
+        assert "" == talk.record.request.account.uninspectable
 
 
 def test_a_bomb_ends_the_stream():

@@ -188,9 +188,14 @@ def lives(rig: Rig) -> Iterator[Start]:
 
 def post(url: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     """One plain HTTP/1.1 POST: status, headers in small letters, body."""
+    return send("POST", url, path, body, headers)
+
+
+def send(method: str, url: str, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+    """The same with another method; without a body, no header announces one."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_S)
     try:
-        connection.request("POST", path, body, headers)
+        connection.request(method, path, body or None, headers)
         response = connection.getresponse()
         return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
     finally:

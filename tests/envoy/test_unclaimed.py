@@ -1,4 +1,4 @@
-"""Paths that no API claims, through a real Envoy: a body of a known shape is read, any other is policy's to judge."""
+"""Paths that no API claims, through a real Envoy: a body of a known shape is read, any other is refused by default."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.envoy import rules
-from tests.envoy.rig import Rig, post
+from tests.envoy.rig import Rig, post, send
 
 pytestmark = pytest.mark.real
 
@@ -44,6 +44,8 @@ def test_a_rewritten_path_hides_no_text(rig: Rig, listener: str, content_type: s
         ("application/grpc", b"\x00\x00\x00\x00\x02\x08\x01", "grpc"),
         ("application/x-protobuf", b"\x08\x01", "binary"),
         ("application/json", b'{"messages": [], "messages": []}', "malformed"),
+        ("application/json", b'{"query": "running shoes"}', "opaque"),
+        ("application/x-www-form-urlencoded", b"query=running+shoes", "opaque"),
     ],
 )
 def test_what_has_no_shape_is_told_apart(rig: Rig, listener: str, content_type: str, body: bytes, reason: str) -> None:
@@ -51,6 +53,18 @@ def test_what_has_no_shape_is_told_apart(rig: Rig, listener: str, content_type: 
     _, headers, _ = post(rig.urls[listener], "/rewritten", body, {"content-type": content_type})
     record = rig.main.record(headers["x-safeguards-id"])
     assert ("block", reason) == (record.outcome, record.request.account.uninspectable)
+
+
+@listeners
+@pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
+def test_a_request_without_a_body_has_its_answer(rig: Rig, listener: str, method: str) -> None:
+    """Whatever the upstream says to it; a header tells that nobody read that."""
+    status, headers, body = send(method, rig.urls[listener], "/v1/unheard-of", b"", {})
+    record = rig.main.record(headers["x-safeguards-id"])
+    assert ("annotate", status) == (record.outcome, record.status)
+    assert ("", "opaque-answer") == tuple(one.account.uninspectable for one in (record.request, record.response))
+    assert "opaque-answer" == headers["x-safeguards-uninspected"]
+    assert body
 
 
 @listeners

@@ -1,7 +1,7 @@
 """An attack, told plainly, and the two ways in which it may come: in a request, or in an answer.
 
-The policies are those that we ship, compiled as in service; what cannot be read is refused. A text is added by a line
-in ATTACKS, a way to disguise it by a row in one of the tables beside this module.
+The policies are those that we ship, compiled as in service; what cannot be read is refused by default. A text is added
+by a line in ATTACKS, a way to disguise it by a row in one of the tables beside this module.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ WORD = "bluefinch"
 HARMLESS = "please tell me what you know about the weather and how it works"
 
 POLICIES = Path(__file__).parents[2] / "policies"
-UNREADABLE = ["opaque", "malformed", "encoding", "too-large", "unread", "not-sent"]
-BLOCKED = f"\nuninspectable: {{{', '.join(f'{reason}: block' for reason in UNREADABLE)}}}\n"
-STRICT: Policy = load.parse((POLICIES / "minimal.yaml").read_text() + BLOCKED, "minimal.yaml")
+STRICT: Policy = load.parse((POLICIES / "minimal.yaml").read_text(), "minimal.yaml")
 DEMO: Policy = load.parse((POLICIES / "demo.yaml").read_text(), "demo.yaml")
 
 DIALECTS = ("openai_chat", "anthropic_messages")

@@ -14,7 +14,6 @@ from safeguards_extproc.policy import load
 from safeguards_extproc.wire import eventstream
 from tests.evasions.scene import (
     ATTACKS,
-    BLOCKED,
     DIALECTS,
     HARMLESS,
     PATHS,
@@ -244,7 +243,7 @@ def test_one_text_over_several_choices() -> None:
     talk.request(plain("openai_chat", HARMLESS).body).stream(reply.body)
     assert "full" == talk.record.response.account.coverage
     rule = "rules:\n  - {name: one-choice, when: features.n > 1, on: request, then: block}\n"
-    single = load.parse((POLICIES / "minimal.yaml").read_text().replace("rules:\n", rule) + BLOCKED, "single.yaml")
+    single = load.parse((POLICIES / "minimal.yaml").read_text().replace("rules:\n", rule), "single.yaml")
     assert refused(ask(sent("openai_chat", asking("openai_chat", HARMLESS, n=2)), single))
     assert passed(ask(sent("openai_chat", asking("openai_chat", HARMLESS, n=1)), single))
 

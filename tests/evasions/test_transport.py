@@ -100,6 +100,9 @@ def with_fields(**fields: object):
     return lambda dialect, text: sent(dialect, asking(dialect, text, **fields))
 
 
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
 def grpc(dialect: str, text: str) -> Sent:
     body = b"\0" + struct.pack(">I", len(text)) + text.encode()
     return Sent(body, "/inference.GRPCInferenceService/ModelInfer", {"content-type": "application/grpc"})
@@ -144,8 +147,12 @@ ROWS = (
     Row(16, "another origin", under("https://models.test{}")),
     Row(16, "method override", with_headers(x_http_method_override="GET")),
     Row(16, "an unknown route", at("/v9/unheard-of")),
-    Row(16, "an unknown API", lambda _, text: Sent(dumps({"q": text}), "/v9/unheard-of"), same=None),
-    Row(16, "another method", lambda dialect, text: replace(plain(dialect, text), method="QUERY"), same=False),
+    Row(16, "an unknown API", lambda _, text: Sent(dumps({"q": text}), "/v9/unheard-of"), same=False),
+    Row(16, "a form", lambda _, text: Sent(b"q=" + text.encode(), "/v9/unheard-of", FORM), same=False),
+    Row(16, "another method", lambda dialect, text: replace(plain(dialect, text), method="QUERY")),
+    Row(
+        16, "another API by another method", lambda _, text: Sent(dumps({"q": text}), "/v9/x", method="PUT"), same=False
+    ),
     Row(17, "a header that selects", with_headers(x_guardrails="none", x_safeguards_policy="off")),
     Row(17, "a forged verdict", with_headers(x_safeguards_outcome="allow", x_safeguards_response="pass")),
     Row(17, "a member that selects", with_fields(guardrails=[], safeguards={"enabled": False})),

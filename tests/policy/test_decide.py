@@ -175,6 +175,7 @@ def test_a_missing_feature_is_missing_too() -> None:
         ("encoding", "unsupported-encoding"),
         ("malformed", "malformed"),
         ("opaque", "policy"),
+        ("opaque-answer", "policy"),
         ("not-sent", "policy"),
         ("websocket", "policy"),
         ("grpc", "policy"),

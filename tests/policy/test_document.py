@@ -31,6 +31,13 @@ def test_the_least_policy() -> None:
     assert Windowing(**document.routes[0].window.model_dump()) == Windowing()
 
 
+def test_what_cannot_be_read_is_refused_unless_the_policy_says_otherwise() -> None:
+    """But for what nobody asked a model for: that passes with a word about it."""
+    meanings = parsed("").uninspectable.model_dump(by_alias=True)
+    assert "flag" == meanings.pop("opaque-answer")
+    assert {"block"} == set(meanings.values())
+
+
 def test_two_sorts_of_detectors() -> None:
     """`kind` decides which keys there are; what is not ours goes to the detector's factory."""
     document = parsed(

@@ -45,7 +45,8 @@ GUARD = "guard.unsafe: 0"
         "on: request, text: hello, failed: {guard: timeout}, expect: annotate",
         "on: request, text: hello, failed: {screen: timeout}, expect: block",
         "on: request, uninspectable: malformed, expect: block",
-        "on: request, uninspectable: opaque, expect: allow",
+        "on: request, uninspectable: opaque, expect: block",
+        "on: response, uninspectable: opaque-answer, expect: annotate",
     ],
 )
 def test_holds(example: str) -> None:
