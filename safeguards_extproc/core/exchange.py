@@ -21,7 +21,7 @@ PATHS = ("request.path", "request.url_path")
 """Envoy's attributes that name a path, where `:path` is one that no format claims."""
 
 TURN = "turn"
-"""The timer of text that has not been looked at yet: it goes off at once, after what else waits."""
+"""The timer of what has not been read, looked at or released yet: it goes off at once, after what else waits."""
 
 
 class Exchange:
@@ -70,8 +70,8 @@ class Exchange:
 
     @property
     def waiting(self) -> bool:
-        """Scores are out, and the record waits for them."""
-        return not self._kept and (self._request.scan.waiting or self._response.scan.waiting)
+        """Scores are out, or turns are to come, and the record waits for them."""
+        return not self._kept and (self._request.scan.waiting or self._response.scan.waiting or self._response.behind)
 
     def feed(self, event: Event) -> list[Effect]:
         """What to do about `event`. Raises IllegalEvent, and nothing else."""
@@ -85,17 +85,17 @@ class Exchange:
                 if self._over:
                     return []
                 request.scan.turn()
-                response.scan.turn()
+                response.turn()
                 self._hear(event, response if event.direction is Direction.RESPONSE else request)
             case Scored():
                 request.scan.scored(event.ticket, event.results)
                 response.scan.scored(event.ticket, event.results)
                 request.scan.turn()
-                response.scan.turn()
+                response.turn()
             case Woke():
                 if not self._over:
                     request.scan.turn()
-                    response.scan.turn()
+                    response.turn()
                     if event.timer != TURN:
                         (request if event.timer == "request-body" else response).woke(event)
             case Aborted():
@@ -103,7 +103,7 @@ class Exchange:
                 return list(out)
         if not self._over:
             self._advance(request, response)
-            if request.scan.behind or response.scan.behind:
+            if request.scan.behind or response.behind:
                 out.append(Wake(TURN, 0.0))
         return list(out)
 

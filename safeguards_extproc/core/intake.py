@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from safeguards_extproc.core import media
 from safeguards_extproc.core.context import Context
@@ -19,6 +20,10 @@ from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 OVERHEAD = 64
 """Bytes of frames that may be held for each byte of text in `Limits.held_bytes`: a token's frame takes so many."""
+
+SLICE, SLICES, PER_TURN = 2048, 32, 256
+"""Bytes that are cut into frames at a time, and how many times for one event: until so many frames were read. What is
+left has its turns after those of other streams; a frame takes 0.002 ms to 0.04 ms."""
 
 SWITCHING = 101
 """The status with which a connection becomes something else."""
@@ -39,20 +44,20 @@ class Frame:
     policy allows what is `unread` of it."""
 
     raw: bytes
-    parts: list[tuple[Segment, int]] = field(default_factory=list)
+    parts: Sequence[tuple[Segment, int]] = ()
     unread: Unread | None = None
 
 
 class Intake:
-    """`frames` wait for their text; `chunks` are those of a whole body, one once it has ended; `raw` is not inspected,
-    and waits for the request's verdict alone. `fields` are the response's headers."""
+    """`frames` wait for their text, bare if they have none; `chunks` are those of a whole body, one once it has ended;
+    `raw` is not inspected, and waits for the request's verdict alone. `fields` are the response's headers."""
 
     def __init__(self, ctx: Context, scan: Scan) -> None:
         self.enforcing = not ctx.opened.silent and ctx.route.release is not Release.OBSERVE
         self.reading = Reading.NOT
         self.fields: dict[str, str] = {}
         self.status = 0
-        self.frames: deque[Frame] = deque()
+        self.frames: deque[Frame | bytes] = deque()
         self.chunks: list[bytes] = []
         self.raw: list[bytes] = []
         self.decoder: Decoder | None = None
@@ -61,11 +66,19 @@ class Intake:
         self._ctx, self._scan = ctx, scan
         self._framer: Framer | None = None
         self._behind_whole = 0
+        self._uncut: deque[bytes] = deque()  # what has come of a stream and waits for a turn
+        self._waiting = 0  # bytes of that
+        self._ended = False
 
     @property
     def held(self) -> int:
         """Bytes held back."""
-        return self.kept_bytes + (self._framer.held if self._framer is not None else 0)
+        return self.kept_bytes + self._waiting + (self._framer.held if self._framer is not None else 0)
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to read without any event: `turn` does it."""
+        return bool(self._uncut)
 
     @property
     def follows(self) -> bool:
@@ -152,52 +165,89 @@ class Intake:
         return b""
 
     def stream(self, data: bytes) -> None:
-        """Cut into frames, read each, and have the text scanned."""
-        if self._framer is None or self.reader is None:
+        """Cut into frames, read each, and have the text scanned; what is too much for one turn waits for the next."""
+        if self._framer is None:
             return
         self._scan.account.bytes_decoded += len(data)
-        for raw in self._framer.push(data):
-            self._frame(raw)
-        if self._framer is not None and self._framer.held > self._ctx.route.limits.event_bytes:
-            self._break_off("too-large")
+        if len(data) <= SLICE and not self._uncut:
+            self._cut(data)
+            return
+        first = not self._uncut
+        self._uncut.extend(data[at : at + SLICE] for at in range(0, len(data), SLICE))
+        self._waiting += len(data)
+        if first:
+            self.turn()
+
+    def turn(self) -> None:
+        """Read more of what waits."""
+        account, uncut = self._scan.account, self._uncut
+        until = account.frames + PER_TURN
+        for _ in range(min(SLICES, len(uncut))):
+            data = uncut.popleft()
+            self._waiting -= len(data)
+            self._cut(data)
+            if self._framer is None:
+                uncut.clear()
+                self._waiting = 0
+            if account.frames >= until or not uncut:
+                break
+        if self._ended and not uncut:
+            self._finish()
 
     def end(self) -> None:
         """Nothing more comes from the upstream."""
+        self._ended = True
         if self.reading is Reading.WHOLE:
             self._read_whole()
-        elif self.reading is Reading.STREAM:
-            rest = self._framer.finish() if self._framer is not None else b""
-            if rest:
-                self._frame(rest)
-            self._scan.close_all()
+        elif self.reading is Reading.STREAM and not self._uncut:
+            self._finish()
 
     def drop(self) -> None:
         """Nothing of it is needed any more."""
         self.frames.clear()
-        self.raw, self.chunks, self._framer, self.kept_bytes = [], [], None, 0
+        self._uncut.clear()
+        self.raw, self.chunks, self._framer, self.kept_bytes, self._waiting = [], [], None, 0, 0
+
+    def _cut(self, data: bytes) -> None:
+        if self._framer is not None:
+            for raw in self._framer.push(data):
+                self._frame(raw)
+        if self._framer is not None and self._framer.held > self._ctx.route.limits.event_bytes:
+            self._break_off("too-large")
+
+    def _finish(self) -> None:
+        """The end of a stream."""
+        rest = self._framer.finish() if self._framer is not None else b""
+        if rest:
+            self._frame(rest)
+        self._scan.close_all()
 
     def _frame(self, raw: bytes) -> None:
         if self._framer is None or self.reader is None:
             return
-        scan, frame, limits = self._scan, Frame(raw), self._ctx.route.limits
+        scan, limits = self._scan, self._ctx.route.limits
         scan.account.frames += 1
-        self.frames.append(frame)
         self.kept_bytes += len(raw)
         if len(raw) > limits.event_bytes:
-            frame.unread = self._break_off("too-large")
+            self.frames.append(Frame(raw, unread=self._break_off("too-large")))
             return
         reading = self.reader.read(raw)
+        unread: Unread | None = None
         if reading.unread:
             scan.account.frames_unread += 1
-            frame.unread = scan.unread("unread")
-        for segment in reading.segments:
-            frame.parts.append((segment, scan.push(segment)))
+            unread = scan.unread("unread")
+        parts = [(segment, scan.push(segment)) for segment in reading.segments]
         for channel in reading.closed:
             scan.close(channel)
         # Nothing but its own end lets a text go that is held whole, nor the frames behind it.
         self._behind_whole = self._behind_whole + len(raw) if scan.whole else 0
-        if scan.whole > limits.held_bytes or self._behind_whole > OVERHEAD * limits.held_bytes:
-            frame.unread = self._break_off("too-large")
+        if (
+            scan.whole > limits.held_bytes
+            or self._behind_whole > OVERHEAD * limits.held_bytes
+            or scan.texts > limits.windows
+        ):
+            unread = self._break_off("too-large")
+        self.frames.append(Frame(raw, parts, unread) if parts or unread is not None else raw)
 
     def _read_whole(self) -> None:
         ctx, scan = self._ctx, self._scan
@@ -223,13 +273,13 @@ class Intake:
         features = scan.facts.features
         features.update(document.features)
         features["bytes"] = len(body)
-        frame = Frame(body)
+        parts = []
         for segment in document.segments:
-            frame.parts.append((segment, scan.push(segment)))
+            parts.append((segment, scan.push(segment)))
             if scan.size > ctx.route.limits.windows:
                 self._give_up_reading("too-large")
                 return
-        self.frames.append(frame)
+        self.frames.append(Frame(body, parts))
         scan.close_all()
         if document.unread:
             features["unread"] = ",".join(sorted(document.unread))

@@ -27,6 +27,9 @@ TIMER = "flush"
 PATIENCE_S = 2.0
 """How long frames without text wait for the first verdict, while the status can still change; heartbeats then go."""
 
+PER_TURN = 1024
+"""Frames that are released for one event: one takes 0.002 ms to 0.01 ms."""
+
 
 class ResponseLane:
     """`stopped` once a verdict has ended the response; `done` once all of it has been answered for.
@@ -48,6 +51,8 @@ class ResponseLane:
         self._outbox = outbox(ctx.opened, Direction.RESPONSE, ctx.out)
         self._stage = Stage.HEADERS
         self._sent = self._armed = False
+        self._owes = False  # whether frames that are cleared wait for a turn
+        self._left = PER_TURN
         self._first = True
 
     @property
@@ -61,9 +66,20 @@ class ResponseLane:
         return self._stage is Stage.ENDED
 
     @property
+    def behind(self) -> bool:
+        """Whether there is something to do without any event: `turn` and `advance` do it."""
+        return self._owes or self._intake.behind or self.scan.behind
+
+    @property
     def held(self) -> int:
         """Bytes held back."""
         return self._intake.held
+
+    def turn(self) -> None:
+        """Another event: go on with what the last one left."""
+        self.scan.turn()
+        if self._intake.behind:
+            self._intake.turn()
 
     def headers(self, event: Headers) -> None:
         self._stage = step(self._stage, event)
@@ -131,10 +147,18 @@ class ResponseLane:
         if intake.raw:
             raw, intake.raw = b"".join(intake.raw), []
             self._forward(raw, len(raw))
-        for _ in self.scan.settle(enforcing=enforcing):
+        # What a window has cleared leaves before the next one's verdict, however many turns that takes.
+        self._left = PER_TURN
+        if self._owes:
+            self._release_frames()
+        for _ in () if self._owes else self.scan.settle(enforcing=enforcing):
             if framed:
                 self._first = False
                 self._release_frames()
+                if self._owes:
+                    break
+        if self._owes:
+            return
         if self.scan.terminal and enforcing:
             self._terminate(self.scan.verdict)
             return
@@ -142,13 +166,15 @@ class ResponseLane:
             return
         if framed:
             self._release_frames()
+            if self._owes:
+                return
             if intake.frames and not self._armed and self._stage is not Stage.ENDED:
                 self._armed = True
                 self.ctx.out.append(Wake(TIMER, self.ctx.route.windowing.flush_ms / 1000))
         if self._stage is Stage.ENDED:
             if not enforcing:
                 self._outbox.finish()
-            if not self.scan.waiting:
+            if not self.scan.waiting and not intake.behind:
                 self._finish()
 
     def _goes_first(self) -> bool:
@@ -167,25 +193,35 @@ class ResponseLane:
         consumed = 0
         if reader is None:
             raise AssertionError("frames belong to a stream")
+        self._owes = False
         while frames and (follows or self._may_go(frames[0])):
+            if not self._left:
+                self._owes = True
+                break
+            self._left -= 1
             frame = frames.popleft()
-            raw = self._edited(frame)
+            if isinstance(frame, Frame):
+                raw = self._edited(frame)
+                consumed += len(frame.raw)
+            else:
+                raw = frame
+                consumed += len(raw)
             reader.released(raw)
             out.append(raw)
-            consumed += len(frame.raw)
         if out:
             self._forward(b"".join(out), consumed)
             intake.kept_bytes -= consumed
 
-    def _may_go(self, frame: Frame) -> bool:
-        cleared = self.scan.cleared
-        for segment, start in frame.parts:
-            if cleared(segment.channel) < start + len(segment.text):
+    def _may_go(self, frame: Frame | bytes) -> bool:
+        if isinstance(frame, Frame):
+            cleared = self.scan.cleared
+            for segment, start in frame.parts:
+                if cleared(segment.channel) < start + len(segment.text):
+                    return False
+            if frame.unread is not None and not frame.unread.allowed:
                 return False
-        if frame.unread is not None and not frame.unread.allowed:
-            return False
         # A frame without text waits for the first verdict, while the status can still change.
-        return not self._first or (self._stage is Stage.ENDED and not self.scan.waiting)
+        return not self._first or (self._stage is Stage.ENDED and not self.scan.waiting and not self._intake.behind)
 
     def _edited(self, frame: Frame) -> bytes:
         redact, intake = self.scan.verdict.redact, self._intake
@@ -239,11 +275,12 @@ class ResponseLane:
         dropped: list[str] = []
         if intake.reading is Reading.WHOLE and self._enforcing:
             raw = edited = intake.chunks[0]
-            if verdict.redact and intake.frames and self.ctx.format is not None:
-                wanted = self._edits(intake.frames[0], verdict.redact)
+            whole = intake.frames[0] if intake.frames else None
+            if verdict.redact and isinstance(whole, Frame) and self.ctx.format is not None:
+                wanted = self._edits(whole, verdict.redact)
                 if wanted:
                     try:
-                        edited = self.ctx.format.edit(intake.frames[0].raw, wanted)
+                        edited = self.ctx.format.edit(whole.raw, wanted)
                     except MalformedBody:
                         self._terminate(Verdict(Action.BLOCK, Action.BLOCK, verdict.fired, reason="unavailable"))
                         return
@@ -262,6 +299,7 @@ class ResponseLane:
         self.scan.verdict = verdict
         self.phase.decided_ms = self.ctx.ms()
         self.stopped = True
+        self._owes = False
         self.scan.give_up()
         point = Point.OPEN if self._sent and not self._outbox.revocable else Point.HELD
         deed = ACTIONS.get((verdict.action, point), Deed.REFUSE)

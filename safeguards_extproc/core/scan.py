@@ -118,6 +118,11 @@ class Scan:
         return self.account.windows + len(self._windows)
 
     @property
+    def texts(self) -> int:
+        """Channels so far."""
+        return len(self._windows)
+
+    @property
     def whole(self) -> int:
         """Characters of texts that are held whole and have not ended."""
         return self._windows.whole

@@ -190,8 +190,9 @@ class MessageStream:
         return sse.with_data(frame, editing.apply(sse.fields(frame)[1], edits))
 
     def released(self, frame: bytes) -> None:
-        if _GROWS not in frame:
-            self._events.released(sse.fields(frame)[1])
+        data = b"" if _GROWS in frame else sse.fields(frame)[1]
+        if data:
+            self._events.released(data)
 
     def ending(self, refusal: Refusal) -> bytes:
         return b"".join(map(event, self._events.ending(refusal)))

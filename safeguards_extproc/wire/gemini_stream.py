@@ -219,6 +219,8 @@ def event_data(frame: bytes) -> bytes:
     reads that too. Raises MalformedBody where it is both."""
     if frame.startswith(b"data: ") and not _LINE_END(frame.rstrip(b"\r\n")):
         return frame[6:].rstrip(b"\r\n")
+    if frame.isspace():
+        return b""
     data = sse.fields(frame)[1]
     if all(line.partition(b":")[0] in _FIELD_NAMES for line in frame.splitlines()):
         return data

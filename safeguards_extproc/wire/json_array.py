@@ -10,7 +10,7 @@ import re
 
 MEDIA = "application/json"
 
-_BRACKET = re.compile(rb'[^"{}\[\]]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"{}\[\]]*)*([{}\[\]"]|\Z)', re.DOTALL).match
+_TOKEN = re.compile(rb'([{}\[\]])|"[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL).finditer
 _IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL).match
 _HEAD = re.compile(rb"[ \t\n\r]*([\[,])[ \t\n\r]*").match
 _TAIL = re.compile(rb"[ \t\n\r]*(\[[ \t\n\r]*)?\][ \t\n\r]*").fullmatch
@@ -56,26 +56,27 @@ class Framer:
 
     def _ends(self) -> list[int]:
         """Where items end in what has come since the last look."""
-        data, ends, depth, at = self._buffer, [], self._depth, self._seen
-        while True:
-            if self._quoted:
-                at = _end(_IN_STRING(data, at))
-                if data[at : at + 1] != b'"':  # the end, or a backslash there, which waits for what it escapes
-                    break
-                self._quoted, at = False, at + 1
-            found = _BRACKET(data, at)
-            at, token = _end(found), found[1] if found is not None else b""
+        data, depth, at = self._buffer, self._depth, self._seen
+        ends: list[int] = []
+        if self._quoted:
+            at = _end(_IN_STRING(data, at))
+            if data[at : at + 1] != b'"':  # the end, or a backslash there, which waits for what it escapes
+                self._seen = at
+                return ends
+            self._quoted, at = False, at + 1
+        for found in _TOKEN(data, at):
+            token = found[1]
             if token == b"{" or token == b"[":
                 depth += 1
-            elif token == b'"':
-                self._quoted = True
             elif token:
                 depth -= 1
                 if depth == 1:
-                    ends.append(at)
-            else:
-                break
-        self._depth, self._seen = depth, at
+                    ends.append(found.end())
+            elif not found[2]:
+                self._quoted = True
+                self._depth, self._seen = depth, found.end()
+                return ends
+        self._depth, self._seen = depth, len(data)
         return ends
 
 

@@ -188,6 +188,8 @@ class ChatStream:
         if 0 in self._begun and _goes_on(frame):
             return
         _, data = sse.fields(frame)
+        if not data:
+            return
         if data.strip() == DONE:
             self._done = True
             return

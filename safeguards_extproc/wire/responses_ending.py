@@ -59,6 +59,8 @@ class Seen:
         if _grows(frame) is not None:
             return
         data = sse.fields(frame)[1]
+        if not data:
+            return
         try:
             body = loads(data)
         except MalformedBody:

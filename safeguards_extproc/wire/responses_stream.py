@@ -87,6 +87,9 @@ class _Piece:
 _Grown = tuple[Text, str]
 """The one piece of a frame that only adds to a text."""
 
+_NOTHING: list[_Piece] = []
+"""The pieces of every frame without any: never changed."""
+
 
 class ResponseStream:
     """A `core.text.StreamReader`."""
@@ -107,14 +110,14 @@ class ResponseStream:
         try:
             body = loads(data) if data else None
         except MalformedBody as error:
-            self._waiting.append([])
+            self._waiting.append(_NOTHING)
             if data.strip() == DONE:
                 return Reading(closed=self._close_all(), finished=True)
             return Reading(unread=error.reason)
         if type(body) is dict:
             segment = self._goes_on(body)
             return self._whole(body) if segment is None else Reading((segment,))
-        self._waiting.append([])
+        self._waiting.append(_NOTHING)
         return Reading(unread="shape" if data else "")
 
     def _goes_on(self, body: dict[str, Any]) -> Segment | None:

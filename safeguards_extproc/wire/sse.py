@@ -14,17 +14,23 @@ MEDIA = "text/event-stream"
 _BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))").search
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _BOM = b"\xef\xbb\xbf"
+_BLANKS = re.compile(rb"[\r\n]*").match
+
+ALONE, TOGETHER = 256, 4096
+"""Blank lines one after another that are frames of their own, as some servers send them to keep a connection; and the
+bytes of further ones that are a frame together."""
 
 
 class Framer:
     """A `core.text.Framer`. Each byte is looked at a fixed number of times, however the stream is cut."""
 
-    __slots__ = ("_buffer", "_returns", "_seen", "held")
+    __slots__ = ("_blank", "_buffer", "_returns", "_seen", "held")
 
     def __init__(self) -> None:
         self.held = 0
         self._buffer = bytearray()
         self._seen = 0  # no frame ends before this byte of the buffer
+        self._blank = 0  # lines since the last event
         self._returns = False  # whether a CR was ever seen: most streams have none
 
     def push(self, data: bytes) -> list[bytes]:
@@ -54,42 +60,58 @@ class Framer:
         start, seen, length = 0, self._seen, len(data)
         following = _following if self._returns else _following_lf
         while start < length:
-            end = following(data, start, max(start, seen))
+            if data[start] == 10 or data[start] == 13:
+                end = self._after_blank(data, start)
+            else:
+                self._blank = 0
+                end = following(data, max(start, seen))
             if end < 0:
                 break
             frames.append(bytes(data[start:end]))
             start = end
         return frames, start, length
 
+    def _after_blank(self, data: bytes | bytearray, start: int) -> int:
+        """Where the frame ends that begins with a blank line, or -1."""
+        if self._blank < ALONE:
+            end = start + 1
+            if data[start] == 13:
+                if end == len(data):
+                    return -1
+                end += data[end] == 10
+            self._blank += 1
+            return end
+        end = _end(_BLANKS(data, start, start + TOGETHER))
+        return end if end == start + TOGETHER or end < len(data) else -1
 
-def _following(data: bytes | bytearray, start: int, seen: int) -> int:
-    """Where the frame from `start` ends, or -1; the frame may be a blank line alone."""
-    if data[start] == 10:
-        return start + 1
-    if data[start] == 13:
-        if start + 1 == len(data):
-            return -1
-        return start + (2 if data[start + 1] == 10 else 1)
+
+def _following(data: bytes | bytearray, seen: int) -> int:
+    """Where an event ends, not before `seen`, or -1."""
     match = _BLANK_LINE(data, seen)
     if match is None or (match.end() == len(data) and data[-1] == 13):
         return -1
     return match.end()
 
 
-def _following_lf(data: bytes | bytearray, start: int, seen: int) -> int:
+def _following_lf(data: bytes | bytearray, seen: int) -> int:
     """The same where there is no CR."""
-    if data[start] == 10:
-        return start + 1
     found = data.find(b"\n\n", seen)
     return found if found < 0 else found + 2
 
 
+def _end(match: re.Match[bytes] | None) -> int:
+    assert match is not None  # every pattern here matches the empty string
+    return match.end()
+
+
 def fields(frame: bytes) -> tuple[str, bytes]:
-    """The event's name ("" if none) and its data, lines joined by LF."""
+    """The event's name ("" if none) and its data, lines joined by LF; an event without data is none."""
     if frame.startswith(b"data: ") and frame.endswith(b"\n\n") and frame.find(b"\n") == len(frame) - 2:
         data = frame[6:-2]
         if b"\r" not in data:
             return "", data
+    if b"data" not in frame:
+        return "", b""
     event, lines = "", []
     for line in _lines(frame):
         name, colon, value = line.partition(b":")

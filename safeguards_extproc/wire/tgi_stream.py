@@ -133,7 +133,9 @@ class TokenStream:
         if b'"generated_text":null' in frame:
             return
         data = sse.fields(frame)[1]
-        self._done = self._done or _whole_text(data) is not None or _has_error(data)
+        if data and not self._done:
+            body = _object(data)
+            self._done = isinstance(body.get("generated_text"), str) or "error" in body
 
     def ending(self, refusal: Refusal) -> bytes:
         return b"" if self._done else event(error(refusal))
@@ -150,7 +152,3 @@ def _object(data: bytes) -> dict[str, object]:
 def _whole_text(data: bytes) -> str | None:
     whole = _object(data).get("generated_text")
     return whole if isinstance(whole, str) else None
-
-
-def _has_error(data: bytes) -> bool:
-    return "error" in _object(data)

@@ -1,15 +1,25 @@
 """How a response comes in: its frames, its whole, and what of it cannot be read."""
 
+import contextlib
 import json
+from unittest.mock import patch
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from safeguards_extproc.core.decision import Action, Gate, Limits, Release, Route, Windowing
-from safeguards_extproc.core.events import Body, Headers
+from safeguards_extproc.core import intake as intake_module
+from safeguards_extproc.core import response as response_module
+from safeguards_extproc.core.decision import Action, Gate, Limits, Model, Release, Result, Route, Windowing
+from safeguards_extproc.core.effects import SendBody
+from safeguards_extproc.core.events import Body, Headers, Scored, Woke
+from safeguards_extproc.core.response import PER_TURN as RELEASED
 from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
 from tests.world import DONE, WordPolicy, event, plain_request, plain_stream
 
 SMALL = Windowing(first=8, largest=16, overlap=8)
+SCREEN = Model("screen", "screen", 100)
+WORDS = {"FORBIDDEN": Action.BLOCK, "SECRET": Action.REDACT}
 
 
 def asked(policy, **options):
@@ -173,3 +183,93 @@ def test_an_answer_of_no_known_format_goes_on_when_policy_lets_it():
 
     assert b"FORBIDDEN" == talk.client_saw()
     assert "opaque" == talk.record.response.account.uninspectable
+
+
+PING = b": ping\n\n"
+
+
+def portions(talk, since):
+    """Frames that the client got for each event since that place of the log."""
+    sent = []
+    for entry in talk.log[since:]:
+        if isinstance(entry, Body | Scored | Woke):
+            sent.append(0)
+        elif isinstance(entry, SendBody):
+            sent[-1] += entry.data.count(b"\n\n")
+    return sent
+
+
+def test_many_frames_leave_turns_to_other_streams():
+    """A chunk of heartbeats is read a part for each event, and what waited for a verdict leaves in parts as well."""
+    talk = asked(WordPolicy(place=Route("test", windowing=SMALL), models=[SCREEN]))
+    talk.feed(response_headers("text/event-stream"))
+    stream = event(text="fine words here. ") + PING * 4000
+    talk.feed(Body(RESPONSE, stream, False))
+    read = sum(isinstance(entry, Woke) for entry in talk.log)
+    assert (True, 4001) == (read >= 4000 // 300, talk.exchange._response.scan.account.frames)
+
+    since = len(talk.log)
+    while talk.out or "flush" in talk.timers:
+        if talk.out:
+            talk.answer(talk.out[0].ticket, [Result("screen", {"screen.bad": 0.0})])
+        else:
+            talk.fire("flush")
+    assert (4001, True) == (sum(portions(talk, since)), max(portions(talk, since)) <= RELEASED)
+    assert stream == talk.client_saw()
+
+
+TURNS = {"a few words ": 5, "SECRET ": 2, "FORBIDDEN ": 1, "": 3}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    said=st.lists(st.sampled_from([text for text, often in TURNS.items() for _ in range(often)]), max_size=12),
+    size=st.sampled_from([0, 40, 400]),
+)
+def test_turns_change_nothing(said, size):
+    """Law 1, also within an event: the client and the record see no difference, however little is done at a time."""
+    policy = WordPolicy(WORDS, Route("test", windowing=SMALL))
+    stream = b"".join(event(text=text) if text else PING for text in said) + DONE
+    whole = asked(policy).stream(stream, size)
+    with short_turns():
+        cut = asked(policy).stream(stream, size)
+    assert (whole.client_saw(), whole.record.outcome) == (cut.client_saw(), cut.record.outcome)
+    if whole.record.termination == "complete":
+        assert whole.record.response.account == cut.record.response.account
+
+
+def test_the_law_of_turns_bites():
+    """Planted fault: a next window is judged while frames of the last are owed, and they are lost with its verdict."""
+    policy = WordPolicy(WORDS, Route("test", windowing=SMALL))
+    stream = event(text="a few words here ") + PING * 9 + event(text="FORBIDDEN ") + DONE
+    whole = asked(policy).stream(stream)
+    with short_turns(), patch.object(response_module.ResponseLane, "_owes", Forgetful(), create=True):
+        lost = asked(policy).stream(stream)
+    assert whole.client_saw() != lost.client_saw()
+
+
+class Forgetful:
+    """An attribute that is always False."""
+
+    def __get__(self, lane, owner=None):
+        return False
+
+    def __set__(self, lane, value):
+        pass
+
+
+@contextlib.contextmanager
+def short_turns():
+    with (
+        patch.object(intake_module, "SLICE", 16),
+        patch.object(intake_module, "SLICES", 2),
+        patch.object(response_module, "PER_TURN", 1),
+    ):
+        yield
+
+
+def test_texts_without_number_end_a_stream():
+    """Each text that is open costs memory and a look at every flush: there are only so many."""
+    policy = WordPolicy(place=Route("t", limits=Limits(windows=0), windowing=SMALL), on_uninspectable=Action.ALLOW)
+    talk = asked(policy).stream(event(text="fine words here. ") + DONE)
+    assert talk.record.response.account.uninspectable == "too-large"

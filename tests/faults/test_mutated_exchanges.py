@@ -84,7 +84,8 @@ def impatient() -> contextlib.AbstractContextManager[object]:
     def framed(intake: intake_module.Intake, raw: bytes) -> None:
         frame(intake, raw)
         for each in intake.frames:
-            each.unread = None
+            if isinstance(each, intake_module.Frame):
+                each.unread = None
 
     return patch.object(intake_module.Intake, "_frame", framed)
 

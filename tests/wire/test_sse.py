@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire.sse import Framer, event, fields, with_data
+from safeguards_extproc.wire.sse import ALONE, TOGETHER, Framer, event, fields, with_data
 
 LINES = [
     "data: x",
@@ -80,6 +80,19 @@ def test_an_event_ends_at_its_blank_line(end: bytes) -> None:
 def test_blank_lines_and_comments_are_frames_of_their_own() -> None:
     """No byte of the stream is lost, also where it says nothing."""
     assert framed([b"\n: ping\n\n\ndata: x\n\n"]) == [b"\n", b": ping\n\n", b"\n", b"data: x\n\n", b""]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+def test_a_long_run_of_blank_lines_is_few_frames(end: bytes, size: int) -> None:
+    """A few are forwarded as they come, for they keep a connection; a flood is few frames, however it is cut."""
+    stream = b"data: x" + end * 12_000 + b"data: y" + end + end + b"rest"
+    frames = framed([stream[at : at + size] for at in range(0, len(stream), size)])
+    assert stream == b"".join(frames)
+    assert framed([stream]) == frames
+    assert [end] * ALONE == frames[1 : ALONE + 1]
+    assert ALONE + 3 + len(end) * 12_000 // TOGETHER >= len(frames) - 1
+    assert [b"data: y" + end + end, b"rest"] == frames[-2:]
 
 
 @pytest.mark.parametrize(
