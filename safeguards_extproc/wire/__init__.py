@@ -27,7 +27,7 @@ from safeguards_extproc.wire.openai_media import OpenAIMedia
 from safeguards_extproc.wire.openai_moderations import OpenAIModerations
 from safeguards_extproc.wire.openai_responses import OpenAIResponses
 from safeguards_extproc.wire.paths import normalise
-from safeguards_extproc.wire.shapes import promises
+from safeguards_extproc.wire.shapes import TENSORS, promises
 from safeguards_extproc.wire.tgi import TGI
 
 __all__ = ["FORMATS", "ROWS", "Row", "decoder", "promises", "recognise", "resolve"]
@@ -71,15 +71,17 @@ ROWS = (
     Row(KServeV2(), tuple(root + "/generate" for root in _KSERVE)),
     Row(KServeV2(streamed=True), tuple(root + "/generate_stream" for root in _KSERVE)),
     Row(KServeV2(tensors=True), tuple(root + "/infer" for root in _KSERVE)),
+    Row(TGI(listed=True), ()),
     Row(TGI(), ("/generate",)),
     Row(TGI(streamed=True), ("/generate_stream",)),
-    Row(TGI(listed=True), ("/",)),
     Row(Opaque(), ()),
 )
-"""A format may have several rows, each a variant of its own paths; the first of a name stands for it."""
+"""A format may have several rows, each a variant of its own paths; the first of a name stands for it. Of no path is
+TGI's root: any server may have one, so it is told by its bodies."""
 
 FORMATS: dict[str, Format] = {row.format.name: row.format for row in reversed(ROWS)}
 _CLAIMS = Claims(ROWS)
+_SHOWN = {**FORMATS, TENSORS: KServeV2(tensors=True)}
 
 
 def resolve(name: str, fields: Mapping[str, str]) -> tuple[Format, str]:
@@ -103,7 +105,7 @@ def resolve(name: str, fields: Mapping[str, str]) -> tuple[Format, str]:
 
 def recognise(body: bytes) -> Format | None:
     """See core.text.Wire."""
-    return recognised.recognise(body, FORMATS)
+    return recognised.recognise(body, _SHOWN)
 
 
 def decoder(encoding: str, limit: int) -> Decoder:

@@ -10,21 +10,25 @@ from typing import Any
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Format, Framer, Reading, Refusal, StreamReader
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import sse
-from safeguards_extproc.wire.shapes import SHAPES, is_object
+from safeguards_extproc.wire import eventstream, sse
+from safeguards_extproc.wire.invoke_stream import CHUNK
+from safeguards_extproc.wire.shapes import SHAPES, ambiguous, is_object
 from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
 
 
 def recognise(body: bytes, formats: Mapping[str, Format]) -> Recognised | None:
     """The format whose shape a request has; None for what is no JSON object, or has no known API's shape.
 
-    Raises MalformedBody for what begins as an object does and is no strict JSON: it may be one to the upstream.
+    Raises MalformedBody for what begins as an object does and is no strict JSON: it may be one to the upstream; and
+    for what is asked in the members of two APIs, because only the upstream knows which of them it answers.
     """
     if not is_object(body):
         return None
-    value = loads(body, max_values=MAX_VALUES)
+    value = {name: item for name, item in loads(body, max_values=MAX_VALUES).items() if item is not None}
     for shape in SHAPES:
         if shape.request(value):
+            if ambiguous(value):
+                raise MalformedBody("shape")
             return Recognised(formats[shape.format], formats)
     return None
 
@@ -72,6 +76,14 @@ class Recognised:
             return self.asked
         return self.shown(value) or self.asked
 
+    def opening(self, frame: bytes) -> Format | None:
+        """The format of a stream that has this frame, among those that are framed so."""
+        if self.asked.framer(sse.MEDIA) is None:
+            name = _binary(frame)
+            return self._formats["bedrock_invoke" if name == CHUNK else "bedrock_converse"] if name else None
+        found = self.shown(_event(frame))
+        return found if found is not None and found.framer(sse.MEDIA) is not None else None
+
     def shown(self, value: Any) -> Format | None:
         """The format that an answer or an event has the shape of."""
         if isinstance(value, dict):
@@ -92,7 +104,7 @@ class RecognisedStream:
 
     def read(self, frame: bytes) -> Reading:
         if self._fresh:
-            found = self._format.shown(_event(frame))
+            found = self._format.opening(frame)
             if found is not None:
                 self._fresh, self._reader = False, found.stream()
         return self._reader.read(frame)
@@ -105,6 +117,14 @@ class RecognisedStream:
 
     def released(self, frame: bytes) -> None:
         self._reader.released(frame)
+
+
+def _binary(frame: bytes) -> str:
+    """The name of what is in a frame of Bedrock's; "" for any other frame."""
+    try:
+        return eventstream.parse(frame).name
+    except MalformedBody:
+        return ""
 
 
 def _event(frame: bytes) -> Any:

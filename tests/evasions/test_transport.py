@@ -100,6 +100,11 @@ def with_fields(**fields: object):
     return lambda dialect, text: sent(dialect, asking(dialect, text, **fields))
 
 
+def two_questions(dialect: str, text: str) -> Sent:
+    """The upstream answers the one, and the filter might have read the other."""
+    return Sent(dumps({**asking(dialect, HARMLESS), "inputs": text}), "/v9/unheard-of")
+
+
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -148,6 +153,7 @@ ROWS = (
     Row(16, "method override", with_headers(x_http_method_override="GET")),
     Row(16, "an unknown route", at("/v9/unheard-of")),
     Row(16, "an unknown API", lambda _, text: Sent(dumps({"q": text}), "/v9/unheard-of"), same=False),
+    Row(16, "another API's question beside it", two_questions, same=False),
     Row(16, "a form", lambda _, text: Sent(b"q=" + text.encode(), "/v9/unheard-of", FORM), same=False),
     Row(16, "another method", lambda dialect, text: replace(plain(dialect, text), method="QUERY")),
     Row(

@@ -9,7 +9,7 @@ import pytest
 from safeguards_extproc.core.text import Edit, Format, Kind, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import FORMATS, recognise
-from tests.contract.wire_contract import frames, golden, streamed, texts
+from tests.contract.wire_contract import GOLDEN, frames, golden, recorded, streamed, streams, texts
 
 CHAT, MESSAGES = FORMATS["openai_chat"], FORMATS["anthropic_messages"]
 
@@ -87,6 +87,65 @@ def test_a_stream_is_edited_and_ended_as_it_speaks() -> None:
         own.released(frame)
         known.released(frame)
     assert own.ending(no) == known.ending(no)
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "answers"),
+    [
+        ("bedrock_invoke", "llama", ["llama", "titan", "mistral", "nova", "nova_tools", "anthropic", "claude"]),
+        ("bedrock_converse", "plain", ["plain", "tools"]),
+        ("kserve_v2", "plain", ["plain", "unicode", "logs"]),
+        ("kserve_v2", "infer", ["infer"]),
+        ("tgi", "root", ["root", "plain", "top"]),
+    ],
+)
+def test_an_exchange_on_a_rewritten_path_is_read_as_on_its_own(name: str, request_: str, answers: list[str]) -> None:
+    """Whole, as events of text, and in AWS's frames."""
+    known = found(recorded(name, request_ + ".request.json"))
+    assert name == known.name
+    for answer in answers:
+        whole = recorded(name, answer + ".response.json")
+        assert texts(FORMATS[name].read_response(whole, 200).segments) == texts(
+            known.read_response(whole, 200).segments
+        )
+        assert texts(streamed(FORMATS[name], stream(name, answer))) == texts(streamed(known, stream(name, answer)))
+
+
+def stream(name: str, file: str) -> bytes:
+    """A recorded stream, whatever its framing."""
+    kinds = (".sse", ".events", ".chunks")
+    files = [path.name.partition(".")[0] for path in sorted((GOLDEN / name).iterdir()) if path.suffix in kinds]
+    return streams(name)[files.index(file)]
+
+
+def test_frames_that_say_whose_they_are_are_read_so() -> None:
+    """InvokeModel and Converse take the same JSON of Nova: the answer's frames tell them apart."""
+    known, invoked = found(recorded("bedrock_invoke", "nova_tools.request.json")), FORMATS["bedrock_invoke"]
+    assert "bedrock_converse" == known.name
+    said = stream("bedrock_invoke", "nova_tools")
+    reader = known.stream()
+    read = [segment for frame in frames(invoked, said) for segment in reader.read(frame).segments]
+    assert texts(streamed(invoked, said)) == texts(read)
+    assert "framing" == known.stream().read(b"\0\0\0\x01").unread
+
+
+def test_an_event_of_text_is_never_read_as_a_frame() -> None:
+    """A member that only Bedrock's answers have makes nothing else of a stream that is none of Bedrock's."""
+    for member in ("stopReason", "generation"):
+        event = json.dumps({member: "x", "choices": [{"index": 0, "delta": {"content": "hi"}}]}).encode()
+        reading = asked().stream().read(b"data: " + event + b"\n\n")
+        assert "hi" == texts(reading.segments)[Kind.CONTENT, "0"]
+        assert "" == reading.unread
+
+
+def test_a_no_has_the_form_of_what_was_asked() -> None:
+    """Tensors for tensors, a list for TGI's root."""
+    no = Refusal("policy", "no", id="e1")
+    for name, file, where in (("kserve_v2", "infer", "outputs"), ("kserve_v2", "plain", "text_output")):
+        known = found(recorded(name, file + ".request.json"))
+        assert where in json.loads(known.answer(no, model="m", streamed=False).body)
+    listed = found(b'{"inputs": "hi"}').answer(no, model="m", streamed=False)
+    assert [{"generated_text": "no"}] == json.loads(listed.body)
 
 
 def test_an_answer_without_a_shape_is_read_by_the_requests_format() -> None:

@@ -46,7 +46,7 @@ def post(target: str) -> dict[str, str]:
         ("/v2/models/demo/infer", "kserve_v2"),
         ("/generate", "tgi"),
         ("/tgi/generate_stream", "tgi"),
-        ("", "tgi"),
+        ("/", "opaque"),
         ("/x/", "opaque"),
     ],
 )

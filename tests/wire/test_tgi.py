@@ -20,14 +20,40 @@ NO = Refusal("policy", "Not that.", "harm", "e1")
 
 @pytest.mark.parametrize(
     ("path", "streamed", "listed"),
-    [("/generate", False, False), ("/tgi/generate_stream", True, False), ("/", False, True), ("", False, True)],
+    [("/generate", False, False), ("/tgi/generate_stream", True, False)],
 )
 def test_the_path_says_the_form(path: str, streamed: bool, listed: bool) -> None:
-    """Only the root reads "stream" in the body."""
+    """Only there, and there alone: "stream" in the body is for the root."""
     format_: Any = wire.resolve("auto", {":method": "POST", ":path": path})[0]
     assert (format_.name, format_.streamed, format_.listed) == ("tgi", streamed, listed)
     assert format_.read_request(b'{"inputs":"x"}').streamed == streamed
-    assert format_.read_request(b'{"inputs":"x","stream":true}').streamed == (streamed or listed)
+    assert format_.read_request(b'{"inputs":"x","stream":true}').streamed == streamed
+
+
+CHAT = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [(b'{"inputs":"hi","stream":true}', "tgi"), (CHAT, "openai_chat"), (b'{"method":"initialize"}', "")],
+)
+def test_the_root_is_told_by_what_is_sent_there(body: bytes, name: str) -> None:
+    """Any server may have a root: another API's users are users there too, and what is nobody's is policy's."""
+    at_root = wire.resolve("auto", {":method": "POST", ":path": "/"})[0]
+    assert at_root.name == "opaque"
+    known = wire.recognise(body)
+    assert name == (known.name if known is not None else "")
+    if known is not None:
+        document = known.read_request(body)
+        assert {(Kind.USER, "0"): "hi"} == texts(document.segments)
+        assert (name == "tgi") is document.streamed
+
+
+def test_a_route_may_be_the_roots() -> None:
+    """Policy names the format where a server is known to be one of these."""
+    format_: Any = wire.resolve("tgi", {":method": "POST", ":path": "/"})[0]
+    assert (format_.name, format_.listed) == ("tgi", True)
+    assert format_.read_request(b'{"inputs":"x","stream":true}').streamed
 
 
 @pytest.mark.parametrize(
