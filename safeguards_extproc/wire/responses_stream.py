@@ -150,7 +150,8 @@ class ResponseStream:
                 name = segment.channel[1].partition(".")[0]
                 self._open.setdefault(name, {})[segment.channel] = None
         closed: list[Channel] = []
-        finished = body.get("type") in responses_events.TERMINAL
+        type_ = body.get("type")
+        finished = isinstance(type_, str) and type_ in responses_events.TERMINAL
         if finished:
             closed = self._close_all()
         elif "response" in body:

@@ -125,7 +125,13 @@ def test_the_first_event_does_not_wait_for_more_instructions() -> None:
 
 @pytest.mark.parametrize(
     ("frame", "unread"),
-    [(b"data: {\n\n", "syntax"), (b"data: [1]\n\n", "shape"), (b": ping\n\n", ""), (b"data: [DONE]\n\n", "")],
+    [
+        (b"data: {\n\n", "syntax"),
+        (b"data: [1]\n\n", "shape"),
+        (b": ping\n\n", ""),
+        (b"data: [DONE]\n\n", ""),
+        (b'data: {"type": []}\n\n', ""),
+    ],
 )
 def test_other_frames(frame: bytes, unread: str) -> None:
     """Broken ones are named; comments and an end mark, which some servers send, are not."""
