@@ -67,6 +67,7 @@ METRICS = tuple(
         ("characters_total", "Characters of text read, and of those scanned.", ("phase", "kind", "state"), ()),
         ("checks_total", "Windows by detector: run, failed, skipped.", ("phase", "detector", "result"), ()),
         ("redactions_total", "Pieces of text redacted.", ("phase", "entity"), ()),
+        ("restored_total", "Placeholders that became in an answer what they stand for.", ("entity",), ()),
         (
             "phase_seconds",
             "Time that was added. verdict: last byte in to verdict; first: headers in to first byte out; "
@@ -273,6 +274,8 @@ class Metrics(Collector):
                     of["checks_total"].add(count, name, detector, result)
         for entity, count in phase.redactions.items():
             of["redactions_total"].add(count, name, entity)
+        for entity, count in phase.restored.items():
+            of["restored_total"].add(count, entity)
         if account.windows:
             of["windows_total"].add(account.windows, name)
         if account.uninspectable:

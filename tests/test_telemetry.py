@@ -54,7 +54,7 @@ RECORD = Record(
         ended_ms=2.0,
         decided_ms=12.0,
     ),
-    response=Phase(account=Account(released_unscanned=True, coverage="empty")),
+    response=Phase(restored={"email": 3}, account=Account(released_unscanned=True, coverage="empty")),
 )
 
 
@@ -76,6 +76,7 @@ def test_a_record_is_counted_once_in_each_thing_it_says() -> None:
         "characters_total": (700, {"phase": "request", "kind": "user", "state": "scanned"}),
         "checks_total": (2, {"phase": "request", "detector": "screen", "result": "run"}),
         "redactions_total": (2, {"phase": "request", "entity": "email"}),
+        "restored_total": (3, {"entity": "email"}),
         "phase_seconds_sum": (0.01, {"phase": "request", "step": "verdict"}),
     }
     assert expected == {name: (value(metrics, name, **labels), labels) for name, (_, labels) in expected.items()}

@@ -18,6 +18,7 @@ from safeguards_extproc.core.decision import (
     Findings,
     Fired,
     Model,
+    Placeholder,
     Route,
     Span,
     Verdict,
@@ -193,6 +194,7 @@ class WordPolicy:
     place: Route = TEST
     models: Sequence[Model] = ()
     shadow: bool = False
+    placeholder: Placeholder = Placeholder.MARK
     on_uninspectable: Action = Action.BLOCK
     on_failure: Action = Action.BLOCK
     local: Sequence[str] = ("words",)
@@ -241,6 +243,7 @@ class WordPolicy:
             tuple(Fired(name, action, not self.shadow) for name, action in asked),
             annotations={"note": "odd"} if any(action is Action.ANNOTATE for _, action in asked) else {},
             redact=frozenset(word.lower() for word, action in asked if action is Action.REDACT),
+            placeholders={word.lower(): self.placeholder for word, action in asked if action is Action.REDACT},
             steer="Be kind." if any(action is Action.STEER for _, action in asked) else "",
             reroute={"x-tier": "safe"} if any(action is Action.REROUTE for _, action in asked) else {},
             reason=reason,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from safeguards_extproc.core.decision import Policy, Route, Value, Verdict
 from safeguards_extproc.core.effects import Effect, Metadata, Refuse
 from safeguards_extproc.core.events import BodyMode, Opened
+from safeguards_extproc.core.placeholders import NOTHING, Originals
 from safeguards_extproc.core.record import FiredRule, Phase
 from safeguards_extproc.core.scan import Scan
 from safeguards_extproc.core.text import Answer, Direction, Format, Refusal, Wire
@@ -22,7 +23,8 @@ UNROUTED = Route("none", inspect=False)
 class Context:
     """`out` collects the effects of one `feed`. `now` is the time of the event at hand, `began` that of the first.
 
-    `pending`: no header tells the format, and the request's body may yet. `bare`: the request has no body.
+    `pending`: no header tells the format, and the request's body may yet. `bare`: the request has no body. `originals`
+    is what was replaced in the request and belongs back into its answer.
     """
 
     policy: Policy
@@ -39,6 +41,7 @@ class Context:
     streamed: bool = False
     pending: bool = False
     bare: bool = False
+    originals: Originals = field(default_factory=Originals)
 
     def ms(self) -> float:
         """Milliseconds since the exchange began."""
@@ -53,7 +56,8 @@ class Context:
         envoy_route = self.opened.attributes.get("xds.route_name")
         if envoy_route is not None:
             features["envoy_route"] = envoy_route
-        return Scan(self.policy, direction, self.route.windowing, self.tickets, self.out, features)
+        originals = self.originals if direction is Direction.RESPONSE else NOTHING
+        return Scan(self.policy, direction, self.route.windowing, self.tickets, self.out, features, originals)
 
     def refusal(self, verdict: Verdict) -> Refusal:
         """The words for a verdict that says no."""

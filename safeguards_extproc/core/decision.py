@@ -49,6 +49,14 @@ class Release(enum.StrEnum):
     OBSERVE = "observe"
 
 
+class Placeholder(enum.IntEnum):
+    """What stands for a text that is redacted, the one that tells least first: where rules differ, it counts."""
+
+    MARK = 0  # [REDACTED:EMAIL]
+    NUMBERED = 1  # <EMAIL_1>, the same for the same text in all of a request; a mark in a response
+    RESTORED = 2  # the same, and the answer gets the text back
+
+
 @dataclass(frozen=True, slots=True)
 class Fired:
     """A rule that took part in a verdict. `cause`: "true", "missing" (on_missing) or "failure" (on_failure)."""
@@ -64,7 +72,8 @@ class Verdict:
     """What policy decides for one direction, everything that fired included.
 
     `action` is the most severe enforced one. `decided` is the most severe with shadow rules counted.
-    `redact` holds entity names ("email", "card", "*"); `annotations` become headers and metadata.
+    `redact` holds entity names ("email", "card", "*"), and `placeholders` says of them what stands for the text, a mark
+    where it says nothing; `annotations` become headers and metadata.
     `reason` and `retry_after_s` are those of the refusal (core/text.py), if it comes to one.
     """
 
@@ -73,6 +82,7 @@ class Verdict:
     fired: tuple[Fired, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     redact: frozenset[str] = frozenset()
+    placeholders: Mapping[str, Placeholder] = field(default_factory=dict)
     steer: str = ""
     reroute: Mapping[str, str] = field(default_factory=dict)
     message: str = ""

@@ -157,6 +157,7 @@ class Exchange:
         if self._kept:
             return
         self._kept = True
+        self._ctx.originals.drop()
         ctx, request, response = self._ctx, self._request, self._response
         shared.close(request.phase, request.scan)
         shared.close(response.phase, response.scan)

@@ -68,7 +68,8 @@ class Phase:
 
     `decided` counts shadow rules, `action` does not, `applied` is what was done: one of the actions, "pass" where the
     direction was not inspected, or "refuse" where a limit refused. `cause` says why `applied` is not `action`:
-    "", "observe", "shadow", "phase", "limit", "failure".
+    "", "observe", "shadow", "phase", "limit", "failure". `redactions` and `restored` count pieces of text by entity:
+    replaced by a placeholder, and put back in its place.
     Times are milliseconds from the first message of the exchange, -1 where it did not happen.
     """
 
@@ -82,6 +83,7 @@ class Phase:
     skipped: dict[str, str] = field(default_factory=dict)
     features: dict[str, Value] = field(default_factory=dict)
     redactions: dict[str, int] = field(default_factory=dict)
+    restored: dict[str, int] = field(default_factory=dict)
     account: Account = field(default_factory=Account)
     headers_ms: float = -1.0
     ended_ms: float = -1.0

@@ -17,37 +17,47 @@ def placeholder(entity: str) -> str:
     return f"[REDACTED:{entity.upper()}]"
 
 
-def chosen(spans: Iterable[Span], entities: Collection[str]) -> list[Span]:
-    """The spans to redact, in order and apart: of overlapping ones the first, then the longest, swallows the others."""
+def groups(spans: Iterable[Span], entities: Collection[str]) -> list[list[Span]]:
+    """The spans to redact, in order; those that overlap are one group, the first and then the longest of them first."""
     wanted = [span for span in spans if "*" in entities or span.entity in entities]
     wanted.sort(key=lambda span: (span.start, -span.end))
-    apart: list[Span] = []
+    found: list[list[Span]] = []
+    end = 0
     for span in wanted:
-        if apart and span.start < apart[-1].end:
-            if span.end > apart[-1].end:
-                apart[-1] = Span(apart[-1].start, span.end, apart[-1].entity)
-            continue
-        apart.append(span)
-    return apart
+        if found and span.start < end:
+            found[-1].append(span)
+            end = max(end, span.end)
+        else:
+            found.append([span])
+            end = span.end
+    return found
 
 
-def edits(segment: Segment, start: int, spans: Sequence[Span]) -> list[Edit]:
+def joined(group: Sequence[Span]) -> Span:
+    """A group is redacted as one: the first names what it is."""
+    first = group[0]
+    return first if len(group) == 1 else Span(first.start, max(span.end for span in group), first.entity)
+
+
+def chosen(spans: Iterable[Span], entities: Collection[str]) -> list[Span]:
+    """The spans to redact, in order and apart: of overlapping ones the first, then the longest, swallows the others."""
+    return [joined(group) for group in groups(spans, entities)]
+
+
+def edit(segment: Segment, start: int, span: Span, stands: str) -> Edit:
+    """`span`, in channel offsets, in a segment that begins at character `start` of its channel and holds a part of it:
+    `stands` goes where the span begins."""
+    end = start + len(segment.text)
+    replacement = stands if span.start >= start else ""
+    return Edit(segment.path, max(span.start, start) - start, min(span.end, end) - start, replacement)
+
+
+def edits(segment: Segment, start: int, spans: Iterable[Span]) -> list[Edit]:
     """Edits of a segment that begins at character `start` of its channel, for spans in channel offsets."""
     end = start + len(segment.text)
-    found = []
-    for span in spans:
-        if span.end <= start or span.start >= end:
-            continue
-        begins_here = span.start >= start
-        found.append(
-            Edit(
-                segment.path,
-                max(span.start, start) - start,
-                min(span.end, end) - start,
-                placeholder(span.entity) if begins_here else "",
-            )
-        )
-    return found
+    return [
+        edit(segment, start, span, placeholder(span.entity)) for span in spans if span.end > start and span.start < end
+    ]
 
 
 def whole_escapes(text: str, span: Span) -> Span:

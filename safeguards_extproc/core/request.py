@@ -18,10 +18,10 @@ from safeguards_extproc.core.decision import Action, Gate, Verdict
 from safeguards_extproc.core.effects import SendHeaders, Wake
 from safeguards_extproc.core.events import Body, BodyMode, Headers, Trailers, Woke
 from safeguards_extproc.core.lifecycle import Stage, step
+from safeguards_extproc.core.masking import masked
 from safeguards_extproc.core.outbox import Last, outbox
 from safeguards_extproc.core.record import Phase
-from safeguards_extproc.core.redact import chosen, edits
-from safeguards_extproc.core.text import Direction, Document, Edit, Format, Segment
+from safeguards_extproc.core.text import Direction, Document, Format, Segment
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TIMER = "request-body"
@@ -295,17 +295,12 @@ class RequestLane:
         if format_ is None:
             raise AssertionError("headers come first")
         if verdict.redact:
-            wanted: list[Edit] = []
-            for channel in {segment.channel for segment, _ in self._parts}:
-                spans = chosen(self.scan.spans(channel), verdict.redact)
-                for span in spans:
-                    self.phase.redactions[span.entity] = self.phase.redactions.get(span.entity, 0) + 1
-                if spans:
-                    for segment, start in self._parts:
-                        if segment.channel == channel:
-                            wanted += edits(segment, start, spans)
-            if wanted:
-                body = format_.edit(body, wanted)
+            known = "history" not in self._document.unread
+            found = masked(self._parts, self.scan.spans, verdict, numbers=known)
+            self.phase.redactions = found.counts
+            if found.edits:
+                body = format_.edit(body, found.edits)
+            self.ctx.originals.keep(found.originals)
         return format_.steer(body, verdict.steer) if verdict.steer else body
 
     def _changes(self) -> list[tuple[str, str]]:

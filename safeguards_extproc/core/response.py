@@ -6,12 +6,12 @@ and `observe` let bytes go first and judge them after. `core/intake.py` reads wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from safeguards_extproc.core import context as shared
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
 from safeguards_extproc.core.context import OURS, Context
-from safeguards_extproc.core.decision import Action, Verdict
+from safeguards_extproc.core.decision import Action, Span, Verdict
 from safeguards_extproc.core.effects import Metadata, SendHeaders, Wake
 from safeguards_extproc.core.events import Body, BodyMode, Headers, Trailers, Woke
 from safeguards_extproc.core.intake import Frame, Intake, Reading
@@ -19,6 +19,7 @@ from safeguards_extproc.core.lifecycle import Stage, step
 from safeguards_extproc.core.outbox import Last, outbox
 from safeguards_extproc.core.record import Phase
 from safeguards_extproc.core.redact import chosen, edits
+from safeguards_extproc.core.restore import Restorer
 from safeguards_extproc.core.text import Direction, Edit
 from safeguards_extproc.errors import MalformedBody
 
@@ -48,6 +49,7 @@ class ResponseLane:
         self._intake = intake = Intake(ctx, self.scan)
         self._enforcing = intake.enforcing
         self._may_release = release_allowed
+        self._restorer = Restorer(ctx.originals, self.scan.places, self.phase.restored, ctx.route.limits.response_bytes)
         self._outbox = outbox(ctx.opened, Direction.RESPONSE, ctx.out)
         self._stage = Stage.HEADERS
         self._sent = self._armed = False
@@ -225,7 +227,8 @@ class ResponseLane:
 
     def _edited(self, frame: Frame) -> bytes:
         redact, intake = self.scan.verdict.redact, self._intake
-        if not redact or not frame.parts or intake.follows or intake.reader is None:
+        changes = redact or self.ctx.originals
+        if not changes or not frame.parts or intake.follows or intake.reader is None:
             return frame.raw
         wanted = self._edits(frame, redact)
         # A segment without text is a replica: its reader knows what has become of the text that it repeats.
@@ -236,7 +239,10 @@ class ResponseLane:
     def _edits(self, frame: Frame, entities: frozenset[str]) -> list[Edit]:
         wanted: list[Edit] = []
         for segment, start in frame.parts:
-            spans = chosen(self.scan.spans(segment.channel), entities)
+            spans: Sequence[Span] = chosen(self.scan.spans(segment.channel), entities)
+            if self.ctx.originals:
+                restored, spans = self._restorer.edits(segment, start, spans)
+                wanted += restored
             wanted += edits(segment, start, spans)
             for span in spans:
                 if start <= span.start < start + len(segment.text):
@@ -276,7 +282,8 @@ class ResponseLane:
         if intake.reading is Reading.WHOLE and self._enforcing:
             raw = edited = intake.chunks[0]
             whole = intake.frames[0] if intake.frames else None
-            if verdict.redact and isinstance(whole, Frame) and self.ctx.format is not None:
+            changes = verdict.redact or self.ctx.originals
+            if changes and isinstance(whole, Frame) and self.ctx.format is not None:
                 wanted = self._edits(whole, verdict.redact)
                 if wanted:
                     try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from safeguards_extproc.core.decision import (
     ALLOWED,
@@ -26,6 +26,8 @@ from safeguards_extproc.core.decision import (
     Windowing,
 )
 from safeguards_extproc.core.effects import Cancel, Classify, Effect
+from safeguards_extproc.core.placeholders import NOTHING as NO_ORIGINALS
+from safeguards_extproc.core.placeholders import Originals, Place
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
 from safeguards_extproc.core.redact import whole_escapes
 from safeguards_extproc.core.text import Channel, Direction, Kind, Segment
@@ -78,6 +80,7 @@ class Scan:
         tickets: Iterator[int],
         out: list[Effect],
         features: dict[str, Value] | None = None,
+        originals: Originals = NO_ORIGINALS,
     ) -> None:
         self.facts = Facts(direction, features or {})
         self.account = Account()
@@ -85,12 +88,14 @@ class Scan:
         self.decided = False
         self.versions: dict[str, str] = {}
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
-        self._windows = Windows(windowing, policy.tail)
+        self._originals = originals
+        self._windows = Windows(windowing, self._tail)
         self._order: deque[_Pending | Unread] = deque()
         self._unseen: deque[_Pending] = deque()
         self._looked = 0
         self._out_now: dict[int, _Pending] = {}
         self._spans: dict[Channel, list[Span]] = {}
+        self._places: dict[Channel, deque[Place]] = {}
         self._scanned: dict[Channel, int] = {}
         self._marked: dict[Channel, int] = {}  # up to where what was marked is final
         self._last: dict[Kind, Mapping[str, float]] = {}  # what detectors said of the last window of a kind
@@ -235,6 +240,13 @@ class Scan:
         """What detectors marked, in offsets of the channel."""
         return self._spans.get(channel, ())
 
+    def places(self, channel: Channel) -> deque[Place]:
+        """Where the channel mentions what was replaced in the request, in order. The caller takes out what has gone."""
+        known = self._places.get(channel)
+        if known is None:
+            known = self._places[channel] = deque()
+        return known
+
     def coverage(self) -> str:
         """ "full" where every character of every text was scanned by every check that was due, "empty" where there was
         no text, "none" where nothing was scanned or nothing could be read, else "partial"."""
@@ -312,6 +324,8 @@ class Scan:
                 self.versions[result.detector] = result.version
         if findings.spans or channel in self._spans:
             self._mark(window, findings.spans)
+        if self._originals:
+            self._locate(window)
         self._marked[channel] = max(self._marked.get(channel, 0), window.end - window.tail)
         if clean:
             fresh = window.end - max(window.start, self._scanned.get(channel, 0))
@@ -329,3 +343,19 @@ class Scan:
             Span(span.start + offset, span.end + offset, span.entity) for span in spans if span.end + offset > marked
         ]
         self._spans[channel] = known
+
+    def _locate(self, window: Window) -> None:
+        offset, marked = window.start - window.lead, self._marked.get(window.channel, 0)
+        known = self.places(window.channel)
+        while known and known[-1].end > marked:
+            known.pop()
+        known.extend(
+            replace(place, start=place.start + offset, end=place.end + offset)
+            for place in self._originals.find(window.text)
+            if place.end + offset > marked
+        )
+
+    def _tail(self, text: str) -> int:
+        """What must be seen again with what follows: policy's, and what may be the beginning of a placeholder."""
+        tail = self._policy.tail(text)
+        return self._originals.tail(text, tail) if self._originals else tail

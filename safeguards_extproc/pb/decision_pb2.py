@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$safeguards_extproc/pb/decision.proto\x12\rsafeguards.v1\"\x8d\x04\n\x08\x44\x65\x63ision\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06schema\x18\x02 \x01(\x03\x12\x0c\n\x04time\x18\x03 \x01(\t\x12\x10\n\x08producer\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\r\n\x05route\x18\x06 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x07 \x01(\t\x12\x0e\n\x06method\x18\x08 \x01(\t\x12\r\n\x05model\x18\t \x01(\t\x12\x10\n\x08streamed\x18\n \x01(\x08\x12\x0c\n\x04gate\x18\x0b \x01(\t\x12\x0f\n\x07release\x18\x0c \x01(\t\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x37\n\x08versions\x18\x0e \x03(\x0b\x32%.safeguards.v1.Decision.VersionsEntry\x12\x0f\n\x07outcome\x18\x0f \x01(\t\x12\x13\n\x0btermination\x18\x10 \x01(\t\x12\x0c\n\x04rule\x18\x11 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x12 \x01(\t\x12\x0e\n\x06status\x18\x13 \x01(\x03\x12%\n\x07request\x18\x14 \x01(\x0b\x32\x14.safeguards.v1.Phase\x12&\n\x08response\x18\x15 \x01(\x0b\x32\x14.safeguards.v1.Phase\x12\x13\n\x0b\x64uration_ms\x18\x16 \x01(\x01\x12\x10\n\x08trace_id\x18\x17 \x01(\t\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb0\x06\n\x05Phase\x12\x0f\n\x07\x64\x65\x63ided\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\'\n\x05\x66ired\x18\x05 \x03(\x0b\x32\x18.safeguards.v1.FiredRule\x12\x30\n\x06scores\x18\x06 \x03(\x0b\x32 .safeguards.v1.Phase.ScoresEntry\x12\x30\n\x06\x66\x61iled\x18\x07 \x03(\x0b\x32 .safeguards.v1.Phase.FailedEntry\x12\x32\n\x07skipped\x18\x08 \x03(\x0b\x32!.safeguards.v1.Phase.SkippedEntry\x12\x34\n\x08\x66\x65\x61tures\x18\t \x03(\x0b\x32\".safeguards.v1.Phase.FeaturesEntry\x12\x38\n\nredactions\x18\n \x03(\x0b\x32$.safeguards.v1.Phase.RedactionsEntry\x12\'\n\x07\x61\x63\x63ount\x18\x0b \x01(\x0b\x32\x16.safeguards.v1.Account\x12\x12\n\nheaders_ms\x18\x0c \x01(\x01\x12\x10\n\x08\x65nded_ms\x18\r \x01(\x01\x12\x12\n\ndecided_ms\x18\x0e \x01(\x01\x12\x18\n\x10\x66irst_release_ms\x18\x0f \x01(\x01\x12\x17\n\x0flast_release_ms\x18\x10 \x01(\x01\x1a\x44\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.safeguards.v1.Scores:\x02\x38\x01\x1a-\n\x0b\x46\x61iledEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cSkippedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aG\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.safeguards.v1.Feature:\x02\x38\x01\x1a\x31\n\x0fRedactionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"F\n\tFiredRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\"j\n\x06Scores\x12\x31\n\x06scores\x18\x01 \x03(\x0b\x32!.safeguards.v1.Scores.ScoresEntry\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"X\n\x07\x46\x65\x61ture\x12\x0f\n\x05truth\x18\x01 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x02 \x01(\x03H\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04name\x18\x04 \x01(\tH\x00\x42\x07\n\x05value\"\xe0\x03\n\x07\x41\x63\x63ount\x12\x10\n\x08\x62ytes_in\x18\x01 \x01(\x03\x12\x15\n\rbytes_decoded\x18\x02 \x01(\x03\x12\x16\n\x0e\x62ytes_released\x18\x03 \x01(\x03\x12\x15\n\rbytes_written\x18\x04 \x01(\x03\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x03\x12\x15\n\rframes_unread\x18\x06 \x01(\x03\x12\x0f\n\x07windows\x18\x07 \x01(\x03\x12\x36\n\x08\x63hannels\x18\x08 \x03(\x0b\x32$.safeguards.v1.Account.ChannelsEntry\x12\x32\n\x06\x63hecks\x18\t \x03(\x0b\x32\".safeguards.v1.Account.ChecksEntry\x12\x1a\n\x12released_unscanned\x18\n \x01(\x08\x12\x15\n\runinspectable\x18\x0b \x01(\t\x12\x10\n\x08\x63overage\x18\x0c \x01(\t\x1aN\n\rChannelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.safeguards.v1.ChannelAccount:\x02\x38\x01\x1a\x44\n\x0b\x43hecksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.safeguards.v1.Checks:\x02\x38\x01\"0\n\x0e\x43hannelAccount\x12\r\n\x05\x63hars\x18\x01 \x01(\x03\x12\x0f\n\x07scanned\x18\x02 \x01(\x03\"6\n\x06\x43hecks\x12\x0b\n\x03run\x18\x01 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$safeguards_extproc/pb/decision.proto\x12\rsafeguards.v1\"\x8d\x04\n\x08\x44\x65\x63ision\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06schema\x18\x02 \x01(\x03\x12\x0c\n\x04time\x18\x03 \x01(\t\x12\x10\n\x08producer\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\r\n\x05route\x18\x06 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x07 \x01(\t\x12\x0e\n\x06method\x18\x08 \x01(\t\x12\r\n\x05model\x18\t \x01(\t\x12\x10\n\x08streamed\x18\n \x01(\x08\x12\x0c\n\x04gate\x18\x0b \x01(\t\x12\x0f\n\x07release\x18\x0c \x01(\t\x12\x0e\n\x06policy\x18\r \x01(\t\x12\x37\n\x08versions\x18\x0e \x03(\x0b\x32%.safeguards.v1.Decision.VersionsEntry\x12\x0f\n\x07outcome\x18\x0f \x01(\t\x12\x13\n\x0btermination\x18\x10 \x01(\t\x12\x0c\n\x04rule\x18\x11 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x12 \x01(\t\x12\x0e\n\x06status\x18\x13 \x01(\x03\x12%\n\x07request\x18\x14 \x01(\x0b\x32\x14.safeguards.v1.Phase\x12&\n\x08response\x18\x15 \x01(\x0b\x32\x14.safeguards.v1.Phase\x12\x13\n\x0b\x64uration_ms\x18\x16 \x01(\x01\x12\x10\n\x08trace_id\x18\x17 \x01(\t\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x97\x07\n\x05Phase\x12\x0f\n\x07\x64\x65\x63ided\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\x12\'\n\x05\x66ired\x18\x05 \x03(\x0b\x32\x18.safeguards.v1.FiredRule\x12\x30\n\x06scores\x18\x06 \x03(\x0b\x32 .safeguards.v1.Phase.ScoresEntry\x12\x30\n\x06\x66\x61iled\x18\x07 \x03(\x0b\x32 .safeguards.v1.Phase.FailedEntry\x12\x32\n\x07skipped\x18\x08 \x03(\x0b\x32!.safeguards.v1.Phase.SkippedEntry\x12\x34\n\x08\x66\x65\x61tures\x18\t \x03(\x0b\x32\".safeguards.v1.Phase.FeaturesEntry\x12\x38\n\nredactions\x18\n \x03(\x0b\x32$.safeguards.v1.Phase.RedactionsEntry\x12\x34\n\x08restored\x18\x11 \x03(\x0b\x32\".safeguards.v1.Phase.RestoredEntry\x12\'\n\x07\x61\x63\x63ount\x18\x0b \x01(\x0b\x32\x16.safeguards.v1.Account\x12\x12\n\nheaders_ms\x18\x0c \x01(\x01\x12\x10\n\x08\x65nded_ms\x18\r \x01(\x01\x12\x12\n\ndecided_ms\x18\x0e \x01(\x01\x12\x18\n\x10\x66irst_release_ms\x18\x0f \x01(\x01\x12\x17\n\x0flast_release_ms\x18\x10 \x01(\x01\x1a\x44\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.safeguards.v1.Scores:\x02\x38\x01\x1a-\n\x0b\x46\x61iledEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0cSkippedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aG\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12%\n\x05value\x18\x02 \x01(\x0b\x32\x16.safeguards.v1.Feature:\x02\x38\x01\x1a\x31\n\x0fRedactionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\x1a/\n\rRestoredEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"F\n\tFiredRule\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\"j\n\x06Scores\x12\x31\n\x06scores\x18\x01 \x03(\x0b\x32!.safeguards.v1.Scores.ScoresEntry\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"X\n\x07\x46\x65\x61ture\x12\x0f\n\x05truth\x18\x01 \x01(\x08H\x00\x12\x11\n\x07integer\x18\x02 \x01(\x03H\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04name\x18\x04 \x01(\tH\x00\x42\x07\n\x05value\"\xe0\x03\n\x07\x41\x63\x63ount\x12\x10\n\x08\x62ytes_in\x18\x01 \x01(\x03\x12\x15\n\rbytes_decoded\x18\x02 \x01(\x03\x12\x16\n\x0e\x62ytes_released\x18\x03 \x01(\x03\x12\x15\n\rbytes_written\x18\x04 \x01(\x03\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x03\x12\x15\n\rframes_unread\x18\x06 \x01(\x03\x12\x0f\n\x07windows\x18\x07 \x01(\x03\x12\x36\n\x08\x63hannels\x18\x08 \x03(\x0b\x32$.safeguards.v1.Account.ChannelsEntry\x12\x32\n\x06\x63hecks\x18\t \x03(\x0b\x32\".safeguards.v1.Account.ChecksEntry\x12\x1a\n\x12released_unscanned\x18\n \x01(\x08\x12\x15\n\runinspectable\x18\x0b \x01(\t\x12\x10\n\x08\x63overage\x18\x0c \x01(\t\x1aN\n\rChannelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12,\n\x05value\x18\x02 \x01(\x0b\x32\x1d.safeguards.v1.ChannelAccount:\x02\x38\x01\x1a\x44\n\x0b\x43hecksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.safeguards.v1.Checks:\x02\x38\x01\"0\n\x0e\x43hannelAccount\x12\r\n\x05\x63hars\x18\x01 \x01(\x03\x12\x0f\n\x07scanned\x18\x02 \x01(\x03\"6\n\x06\x43hecks\x12\x0b\n\x03run\x18\x01 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x03\x12\x0f\n\x07skipped\x18\x03 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PHASE_FEATURESENTRY']._serialized_options = b'8\001'
   _globals['_PHASE_REDACTIONSENTRY']._loaded_options = None
   _globals['_PHASE_REDACTIONSENTRY']._serialized_options = b'8\001'
+  _globals['_PHASE_RESTOREDENTRY']._loaded_options = None
+  _globals['_PHASE_RESTOREDENTRY']._serialized_options = b'8\001'
   _globals['_SCORES_SCORESENTRY']._loaded_options = None
   _globals['_SCORES_SCORESENTRY']._serialized_options = b'8\001'
   _globals['_ACCOUNT_CHANNELSENTRY']._loaded_options = None
@@ -54,33 +56,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISION_VERSIONSENTRY']._serialized_start=534
   _globals['_DECISION_VERSIONSENTRY']._serialized_end=581
   _globals['_PHASE']._serialized_start=584
-  _globals['_PHASE']._serialized_end=1400
-  _globals['_PHASE_SCORESENTRY']._serialized_start=1113
-  _globals['_PHASE_SCORESENTRY']._serialized_end=1181
-  _globals['_PHASE_FAILEDENTRY']._serialized_start=1183
-  _globals['_PHASE_FAILEDENTRY']._serialized_end=1228
-  _globals['_PHASE_SKIPPEDENTRY']._serialized_start=1230
-  _globals['_PHASE_SKIPPEDENTRY']._serialized_end=1276
-  _globals['_PHASE_FEATURESENTRY']._serialized_start=1278
-  _globals['_PHASE_FEATURESENTRY']._serialized_end=1349
-  _globals['_PHASE_REDACTIONSENTRY']._serialized_start=1351
-  _globals['_PHASE_REDACTIONSENTRY']._serialized_end=1400
-  _globals['_FIREDRULE']._serialized_start=1402
-  _globals['_FIREDRULE']._serialized_end=1472
-  _globals['_SCORES']._serialized_start=1474
-  _globals['_SCORES']._serialized_end=1580
-  _globals['_SCORES_SCORESENTRY']._serialized_start=1535
-  _globals['_SCORES_SCORESENTRY']._serialized_end=1580
-  _globals['_FEATURE']._serialized_start=1582
-  _globals['_FEATURE']._serialized_end=1670
-  _globals['_ACCOUNT']._serialized_start=1673
-  _globals['_ACCOUNT']._serialized_end=2153
-  _globals['_ACCOUNT_CHANNELSENTRY']._serialized_start=2005
-  _globals['_ACCOUNT_CHANNELSENTRY']._serialized_end=2083
-  _globals['_ACCOUNT_CHECKSENTRY']._serialized_start=2085
-  _globals['_ACCOUNT_CHECKSENTRY']._serialized_end=2153
-  _globals['_CHANNELACCOUNT']._serialized_start=2155
-  _globals['_CHANNELACCOUNT']._serialized_end=2203
-  _globals['_CHECKS']._serialized_start=2205
-  _globals['_CHECKS']._serialized_end=2259
+  _globals['_PHASE']._serialized_end=1503
+  _globals['_PHASE_SCORESENTRY']._serialized_start=1167
+  _globals['_PHASE_SCORESENTRY']._serialized_end=1235
+  _globals['_PHASE_FAILEDENTRY']._serialized_start=1237
+  _globals['_PHASE_FAILEDENTRY']._serialized_end=1282
+  _globals['_PHASE_SKIPPEDENTRY']._serialized_start=1284
+  _globals['_PHASE_SKIPPEDENTRY']._serialized_end=1330
+  _globals['_PHASE_FEATURESENTRY']._serialized_start=1332
+  _globals['_PHASE_FEATURESENTRY']._serialized_end=1403
+  _globals['_PHASE_REDACTIONSENTRY']._serialized_start=1405
+  _globals['_PHASE_REDACTIONSENTRY']._serialized_end=1454
+  _globals['_PHASE_RESTOREDENTRY']._serialized_start=1456
+  _globals['_PHASE_RESTOREDENTRY']._serialized_end=1503
+  _globals['_FIREDRULE']._serialized_start=1505
+  _globals['_FIREDRULE']._serialized_end=1575
+  _globals['_SCORES']._serialized_start=1577
+  _globals['_SCORES']._serialized_end=1683
+  _globals['_SCORES_SCORESENTRY']._serialized_start=1638
+  _globals['_SCORES_SCORESENTRY']._serialized_end=1683
+  _globals['_FEATURE']._serialized_start=1685
+  _globals['_FEATURE']._serialized_end=1773
+  _globals['_ACCOUNT']._serialized_start=1776
+  _globals['_ACCOUNT']._serialized_end=2256
+  _globals['_ACCOUNT_CHANNELSENTRY']._serialized_start=2108
+  _globals['_ACCOUNT_CHANNELSENTRY']._serialized_end=2186
+  _globals['_ACCOUNT_CHECKSENTRY']._serialized_start=2188
+  _globals['_ACCOUNT_CHECKSENTRY']._serialized_end=2256
+  _globals['_CHANNELACCOUNT']._serialized_start=2258
+  _globals['_CHANNELACCOUNT']._serialized_end=2306
+  _globals['_CHECKS']._serialized_start=2308
+  _globals['_CHECKS']._serialized_end=2362
 # @@protoc_insertion_point(module_scope)

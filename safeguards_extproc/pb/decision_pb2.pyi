@@ -64,7 +64,7 @@ class Decision(_message.Message):
     def __init__(self, id: _Optional[str] = ..., schema: _Optional[int] = ..., time: _Optional[str] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ..., route: _Optional[str] = ..., format: _Optional[str] = ..., method: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., gate: _Optional[str] = ..., release: _Optional[str] = ..., policy: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[str] = ..., termination: _Optional[str] = ..., rule: _Optional[str] = ..., category: _Optional[str] = ..., status: _Optional[int] = ..., request: _Optional[_Union[Phase, _Mapping]] = ..., response: _Optional[_Union[Phase, _Mapping]] = ..., duration_ms: _Optional[float] = ..., trace_id: _Optional[str] = ...) -> None: ...
 
 class Phase(_message.Message):
-    __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")
+    __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "restored", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")
     class ScoresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -100,6 +100,13 @@ class Phase(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class RestoredEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     DECIDED_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     APPLIED_FIELD_NUMBER: _ClassVar[int]
@@ -110,6 +117,7 @@ class Phase(_message.Message):
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     REDACTIONS_FIELD_NUMBER: _ClassVar[int]
+    RESTORED_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     HEADERS_MS_FIELD_NUMBER: _ClassVar[int]
     ENDED_MS_FIELD_NUMBER: _ClassVar[int]
@@ -126,13 +134,14 @@ class Phase(_message.Message):
     skipped: _containers.ScalarMap[str, str]
     features: _containers.MessageMap[str, Feature]
     redactions: _containers.ScalarMap[str, int]
+    restored: _containers.ScalarMap[str, int]
     account: Account
     headers_ms: float
     ended_ms: float
     decided_ms: float
     first_release_ms: float
     last_release_ms: float
-    def __init__(self, decided: _Optional[str] = ..., action: _Optional[str] = ..., applied: _Optional[str] = ..., cause: _Optional[str] = ..., fired: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, Scores]] = ..., failed: _Optional[_Mapping[str, str]] = ..., skipped: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Mapping[str, Feature]] = ..., redactions: _Optional[_Mapping[str, int]] = ..., account: _Optional[_Union[Account, _Mapping]] = ..., headers_ms: _Optional[float] = ..., ended_ms: _Optional[float] = ..., decided_ms: _Optional[float] = ..., first_release_ms: _Optional[float] = ..., last_release_ms: _Optional[float] = ...) -> None: ...
+    def __init__(self, decided: _Optional[str] = ..., action: _Optional[str] = ..., applied: _Optional[str] = ..., cause: _Optional[str] = ..., fired: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, Scores]] = ..., failed: _Optional[_Mapping[str, str]] = ..., skipped: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Mapping[str, Feature]] = ..., redactions: _Optional[_Mapping[str, int]] = ..., restored: _Optional[_Mapping[str, int]] = ..., account: _Optional[_Union[Account, _Mapping]] = ..., headers_ms: _Optional[float] = ..., ended_ms: _Optional[float] = ..., decided_ms: _Optional[float] = ..., first_release_ms: _Optional[float] = ..., last_release_ms: _Optional[float] = ...) -> None: ...
 
 class FiredRule(_message.Message):
     __slots__ = ("rule", "action", "mode", "cause")

@@ -31,6 +31,9 @@ FIELDS = {"entities": "redact", "instruction": "steer", "headers": "reroute"}
 OPTIONAL = {"retry_after_s": "throttle"}
 """Keys of a rule that belong to one action, which has a default for them."""
 
+PLACEHOLDER = frozenset({"placeholder", "restore"})
+"""Keys of a rule that may stand with then: redact."""
+
 EDITS = frozenset({"redact", "steer", "reroute"})
 """Actions that change what goes on, so it must wait for them."""
 
@@ -98,12 +101,25 @@ def _action(spec: RuleSpec, path: Path, source: Source, inventory: Inventory) ->
             yield source.problem((*path, key), f"belongs to then: {action}, not to then: {spec.then}")
         if not given and spec.then == action and key in FIELDS:
             yield source.problem((*path, "then"), f"then: {action} needs {key}")
+    yield from _placeholder(spec, path, source)
     known = inventory.entities
     for index, entity in enumerate(spec.entities or ()):
         if known is not None and entity != "*" and entity not in known:
             yield source.problem(
                 (*path, "entities", index), f"no detector marks {entity!r}", suggest(entity, [*known, "*"])
             )
+
+
+def _placeholder(spec: RuleSpec, path: Path, source: Source) -> Iterator[Problem]:
+    for key in sorted(PLACEHOLDER & spec.model_fields_set):
+        if spec.then != "redact":
+            yield source.problem((*path, key), f"belongs to then: redact, not to then: {spec.then}")
+    if spec.restore and spec.placeholder != "numbered":
+        hint = "write placeholder: numbered"
+        yield source.problem((*path, "restore"), "a mark does not tell which text it stands for", hint)
+    if spec.placeholder == "numbered" and spec.on == "response":
+        why = "numbers are for requests, whose text is known whole before the first is given"
+        yield source.problem((*path, "placeholder"), why, "write on: request or on: any")
 
 
 def _reach(spec: RuleSpec, rule: Rule, path: Path, source: Source, inventory: Inventory) -> Iterator[Problem]:
@@ -157,20 +173,23 @@ def _edits(document: Document, source: Source) -> Iterator[Problem]:
         for route in document.routes:
             if not route.inspect:
                 continue
-            for key, value, why in _in_the_way(spec, route):
+            for what, key, value, why in _in_the_way(spec, route):
+                at, other = ("restore", "restore") if what == "restore" else ("then", "on")
                 yield source.problem(
-                    ("rules", index, "then"),
-                    f"{spec.then} cannot work on route {route.name!r} with {key}: {value}, {why}",
-                    f"{source.where(('routes', document.routes.index(route), key))} or on: of this rule",
+                    ("rules", index, at),
+                    f"{what} cannot work on route {route.name!r} with {key}: {value}, {why}",
+                    f"{source.where(('routes', document.routes.index(route), key))} or {other}: of this rule",
                 )
 
 
-def _in_the_way(spec: RuleSpec, route: RouteSpec) -> Iterator[tuple[str, str, str]]:
+def _in_the_way(spec: RuleSpec, route: RouteSpec) -> Iterator[tuple[str, str, str, str]]:
     on = directions(spec.on)
     if Direction.REQUEST in on and route.gate != "hold":
-        yield "gate", route.gate, "because the request has gone on before the verdict"
+        yield spec.then, "gate", route.gate, "because the request has gone on before the verdict"
     if Direction.RESPONSE in on and spec.then == "redact" and route.release != "window":
-        yield "release", route.release, "because the answer has gone on before the verdict"
+        yield spec.then, "release", route.release, "because the answer has gone on before the verdict"
+    elif spec.restore and route.release != "window":
+        yield "restore", "release", route.release, "because the answer has gone on before it could be changed"
 
 
 def _examples(document: Document, source: Source, inventory: Inventory) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Route, Span, Verdict
+from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Verdict
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.detectors import DETECTORS
 from safeguards_extproc.detectors.detector import Detector
@@ -270,6 +270,7 @@ def _ask(spec: RuleSpec) -> Ask:
         enforced=spec.mode == "enforce",
         annotations=spec.annotations,
         redact=frozenset(spec.entities or ()),
+        placeholder=_placeholder(spec),
         steer=spec.instruction or "",
         reroute=spec.headers or {},
         message=spec.message or "",
@@ -277,6 +278,12 @@ def _ask(spec: RuleSpec) -> Ask:
         reason=REFUSED.get(action, "policy"),
         retry_after_s=(spec.retry_after_s or RETRY_AFTER_S) if action is Action.THROTTLE else 0,
     )
+
+
+def _placeholder(spec: RuleSpec) -> Placeholder:
+    if spec.placeholder == "mark":
+        return Placeholder.MARK
+    return Placeholder.RESTORED if spec.restore else Placeholder.NUMBERED
 
 
 def _redacted(book: Book) -> frozenset[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Verdict
+from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Verdict
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.closure import Rules, build
@@ -46,6 +46,7 @@ class Ask:
     enforced: bool = True
     annotations: Mapping[str, str] = field(default_factory=dict)
     redact: frozenset[str] = frozenset()
+    placeholder: Placeholder = Placeholder.MARK
     steer: str = ""
     reroute: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
@@ -191,18 +192,24 @@ def soften(asked: Sequence[tuple[Ask, str]], enforced: bool) -> list[tuple[Ask, 
 
 def compose(fired: Sequence[tuple[Ask, Fired]]) -> Verdict:
     """Join what is enforced: the first of the most severe leads and lends its words; of two instructions, two routes
-    or two values of an annotation the first counts; entities to redact add up."""
+    or two values of an annotation the first counts; entities to redact add up, each with the placeholder that tells
+    least."""
     counted = [ask for ask, what in fired if what.enforced]
     lead = max(counted, key=lambda ask: SEVERITY[ask.action], default=Ask("", Action.ALLOW))
     annotations: dict[str, str] = {}
     for ask in reversed(counted):
         annotations.update(ask.annotations)
+    placeholders: dict[str, Placeholder] = {}
+    for ask in counted:
+        for entity in ask.redact:
+            placeholders[entity] = min(ask.placeholder, placeholders.get(entity, ask.placeholder))
     return Verdict(
         action=lead.action,
         decided=max((ask.action for ask, _ in fired), key=SEVERITY.__getitem__, default=Action.ALLOW),
         fired=tuple(what for _, what in fired),
         annotations=annotations,
-        redact=frozenset().union(*(ask.redact for ask in counted)),
+        redact=frozenset(placeholders),
+        placeholders=placeholders,
         steer=next((ask.steer for ask in counted if ask.steer), ""),
         reroute=next((ask.reroute for ask in counted if ask.reroute), {}),
         message=lead.message,

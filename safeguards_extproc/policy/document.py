@@ -114,6 +114,8 @@ class RuleSpec(Strict):
     category: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_-]{0,63})?$")] = ""
     message: Text | None = None
     entities: Annotated[list[str], Field(min_length=1)] | None = None
+    placeholder: Literal["mark", "numbered"] = "mark"
+    restore: bool = False
     instruction: Text | None = None
     headers: Annotated[dict[HeaderName, HeaderValue], Field(min_length=1)] | None = None
     retry_after_s: Annotated[int, Field(ge=1, le=86_400)] | None = None

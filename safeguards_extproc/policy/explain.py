@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from safeguards_extproc.core.decision import Facts, Verdict
+from safeguards_extproc.core.decision import Facts, Placeholder, Verdict
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.decide import Rule, failures, truths, view
@@ -75,7 +75,7 @@ def _verdict(verdict: Verdict, enforced: bool) -> str:
     if not enforced:
         line += " (the policy is in shadow)"
     details = [
-        f"redact {', '.join(sorted(verdict.redact))}" if verdict.redact else "",
+        f"redact {', '.join(map(_redacted, sorted(verdict.placeholders.items())))}" if verdict.redact else "",
         "with an instruction" if verdict.steer else "",
         f"route {', '.join(verdict.reroute)}" if verdict.reroute else "",
         f"category {verdict.category}" if verdict.category else "",
@@ -84,3 +84,8 @@ def _verdict(verdict: Verdict, enforced: bool) -> str:
     ]
     given = [detail for detail in details if detail]
     return line + (f": {'; '.join(given)}" if given else "")
+
+
+def _redacted(asked: tuple[str, Placeholder]) -> str:
+    entity, placeholder = asked
+    return entity if placeholder is Placeholder.MARK else f"{entity} ({placeholder.name.lower()})"

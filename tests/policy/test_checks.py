@@ -109,6 +109,31 @@ WRONG = [
         ),
     ),
     (
+        rule("on: request, then: redact, entities: [email], placeholder: numbered, restore: true")
+        + "routes:\n  - {name: a, release: follow}",
+        at(
+            2,
+            "rules[0].restore: restore cannot work on route 'a' with release: follow, because the answer has gone on "
+            f"before it could be changed (policy.yaml:{LINES + 4} or restore: of this rule)",
+        ),
+    ),
+    (
+        rule("then: redact, entities: [email], restore: true"),
+        at(2, "rules[0].restore: a mark does not tell which text it stands for (write placeholder: numbered)"),
+    ),
+    (
+        rule("on: response, then: redact, entities: [email], placeholder: numbered"),
+        at(
+            2,
+            "rules[0].placeholder: numbers are for requests, whose text is known whole before the first is given "
+            "(write on: request or on: any)",
+        ),
+    ),
+    (
+        rule("then: block, placeholder: mark"),
+        at(2, "rules[0].placeholder: belongs to then: redact, not to then: block"),
+    ),
+    (
         "examples:\n  - {name: a, on: response, in: user, expect: allow}",
         at(2, "examples[0].in: a response holds no text of kind 'user'"),
     ),
@@ -135,6 +160,9 @@ def test_says_what_cannot_work(text: str, expected: str) -> None:
         rule("on: response, then: redact, entities: [email]") + "routes: [{name: a, gate: overlap}]",
         rule("on: request, then: redact, entities: [email]") + "routes: [{name: a, release: follow}]",
         rule("then: redact, entities: [email]") + "routes: [{name: a, inspect: false, gate: observe}]",
+        rule("on: request, then: redact, entities: [email], placeholder: numbered")
+        + "routes: [{name: a, release: follow}]",
+        rule("then: redact, entities: [email], placeholder: numbered, restore: true") + "routes: [{name: a}]",
         rule("then: block") + "routes: [{name: a, gate: observe, release: observe}]",
         rule("on: request, then: reroute, headers: {x-pool: a}") + "routes: [{name: a, release: follow}]",
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from safeguards_extproc.core.decision import ALLOWED, Action, Findings, Model, Policy
+from safeguards_extproc.core.decision import ALLOWED, Action, Findings, Model, Placeholder, Policy
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy import document, source
 from safeguards_extproc.policy.compile import CompiledPolicy, compile_policy
@@ -196,3 +196,18 @@ def test_tables_are_given() -> None:
     assert [route.format for route in compiled.routes] == ["mine"]
     with pytest.raises(PolicyError, match="unknown format 'mine'"):
         compile_policy(document.parse(read), read, formats=FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("keys", "placeholder"),
+    [
+        ("", Placeholder.MARK),
+        ("placeholder: mark, restore: false, ", Placeholder.MARK),
+        ("placeholder: numbered, ", Placeholder.NUMBERED),
+        ("placeholder: numbered, restore: true, ", Placeholder.RESTORED),
+    ],
+)
+def test_a_rule_says_what_stands_for_what_it_redacts(keys: str, placeholder: Placeholder) -> None:
+    """A mark, unless it asks for numbers; whether the answer gets the text back is asked for on its own."""
+    rules = f"rules: [{{name: r, when: scores.pii.email > 0.5, then: redact, {keys}entities: [email]}}]"
+    assert {"email": placeholder} == policy(rules).decide(facts({"pii.email": 1.0})).placeholders

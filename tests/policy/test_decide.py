@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Verdict
+from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Verdict
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import FAILURES
 from safeguards_extproc.policy.cel import Names, parse, scores
@@ -39,6 +39,21 @@ def causes(verdict: Verdict) -> list[tuple[str, str]]:
 def test_nothing_fires() -> None:
     """Then all is allowed."""
     assert decide(book(rule("r", "scores.block.x >= 0.9")), facts({"block.x": 0.5})) is ALLOWED
+
+
+def test_of_two_placeholders_the_one_that_tells_least_counts() -> None:
+    """What one rule wants gone for good, no other gives back."""
+    email, both = frozenset({"email"}), frozenset({"email", "card"})
+    rules = [
+        rule("back", "scores.block.x > 0.0", Action.REDACT, redact=both, placeholder=Placeholder.RESTORED),
+        rule("count", "scores.block.x > 0.5", Action.REDACT, redact=email, placeholder=Placeholder.NUMBERED),
+        rule("gone", "scores.block.x > 0.9", Action.REDACT, redact=email),
+    ]
+    seen = [decide(book(*order), facts({"block.x": x})) for x in (0.1, 0.6, 1.0) for order in (rules, rules[::-1])]
+    assert [placeholder for placeholder in Placeholder for _ in rules[:2]] == [
+        verdict.placeholders["email"] for verdict in seen[::-1]
+    ]
+    assert {Placeholder.RESTORED} == {verdict.placeholders["card"] for verdict in seen}
 
 
 def test_the_most_severe_leads() -> None:

@@ -66,3 +66,14 @@ def test_a_refusal_for_a_failure_says_so() -> None:
     """In the verdict's line."""
     lines = explain(policy(""), facts({}, failed={"screen": "timeout"}))
     assert lines[-1] == "verdict: block: reason unavailable"
+
+
+def test_what_comes_back_is_named() -> None:
+    """A mark is what redaction leaves unless it says more."""
+    rules = """
+rules:
+  - {name: a, when: scores.pii.card > 0, then: redact, entities: [card], placeholder: numbered}
+  - {name: b, when: scores.pii.email > 0, then: redact, entities: [email], placeholder: numbered, restore: true}
+"""
+    lines = explain(policy(rules), facts({"pii.email": 1.0, "pii.card": 1.0}))
+    assert lines[-1] == "verdict: redact: redact card (numbered), email (restored)"

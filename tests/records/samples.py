@@ -35,6 +35,7 @@ PHASES = st.builds(
     failed=st.dictionaries(TEXT, TEXT, max_size=2),
     features=st.dictionaries(TEXT, st.booleans() | st.integers(-(2**53), 2**53) | SCORE | TEXT, max_size=3),
     redactions=st.dictionaries(TEXT, COUNT, max_size=2),
+    restored=st.dictionaries(TEXT, COUNT, max_size=2),
     account=ACCOUNTS,
     ended_ms=MS,
 )
