@@ -35,8 +35,8 @@ from safeguards_extproc.core.windows import Window, Windows
 
 NOTHING = Findings()
 
-PER_TURN = 16
-"""Windows that the detectors in process look at for one event: one takes 0.05 ms, up to 1 ms if it is all codes."""
+PER_TURN = 8
+"""Windows that the detectors in process look at for one event: one takes 0.05 ms, up to 2 ms if it is all codes."""
 
 AT_ONCE = 64
 """Windows that wait for models at a time."""

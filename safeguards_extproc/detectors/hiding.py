@@ -23,6 +23,16 @@ base64 and its relatives."""
 RUNS = 4
 """Things hidden over several words that are looked for one by one; where there are more, the whole text is marked."""
 
+MANY = 12
+"""Hidden things that are looked for at all; where there are more, the whole text is marked."""
+
+WORK = 4
+"""What finding the smallest stretches may take for each character of a text, as if it had WORD at least. A unit is what
+looking at a character takes of which there are views: 0.4 µs. Where that is used up, more is marked."""
+
+NARROW = 12
+"""Words of a run that are taken off one by one."""
+
 _APART = "\\s\u3000-\u303f\uff0c\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\U00020000-\U0003ffff"
 """Spaces, and the letters and full stops of scripts that write without: no disguise is made of these."""
 
@@ -46,30 +56,39 @@ def unfinished(text: str) -> int:
     return found.start() if found is not None else min(len(text), WORD)
 
 
-def hidden(detector: Detector, text: str, entities: Set[str]) -> Sequence[Span]:
+def hidden(detector: Detector, text: str, entities: Set[str], views: Sequence[str] = ()) -> Sequence[Span]:
     """Spans, in order, of what views of `text` show of `entities` and the detector does not find in `text` itself.
+
+    `views` are those of `text`, where they are known.
 
     Spans of different entities may lie over each other, and over those of `detector.find(text, ())`.
     """
-    return _Search(detector, entities).spans(text)
+    return _Search(detector, entities).spans(text, views or expand(text))
 
 
 class _Search:
-    """One detector, and the entities to look for."""
+    """One detector, the entities to look for, and the work that is left."""
 
-    __slots__ = ("_detector", "_entities")
+    __slots__ = ("_detector", "_entities", "_work")
 
     def __init__(self, detector: Detector, entities: Set[str]) -> None:
         self._detector, self._entities = detector, entities
+        self._work = 0
 
-    def spans(self, text: str) -> Sequence[Span]:
-        shown = self._shown(text)
+    def spans(self, text: str, views: Sequence[str]) -> Sequence[Span]:
+        shown = self._shown(text, views)
         if not shown:
             return ()
+        if shown.total() > MANY:
+            return [Span(0, len(text), entity) for entity in sorted({entity for entity, _ in shown})]
+        self._work = WORK * max(len(text), WORD)
         marks: set[tuple[int, int, str]] = set()
         words = [(found.start(), found.end()) for found in _WORDS.finditer(text)]
         explained: Shown = Counter()
         for start, end in words:
+            if self._work <= 0 or explained.total() > MANY:
+                marks.update((start, len(text), entity) for entity, _ in shown)
+                break
             explained += self._word(text, start, end, marks)
         runs = list(shown - explained)
         if len(runs) <= RUNS and all(self._run(text, words, pair, marks) for pair in runs):
@@ -85,16 +104,18 @@ class _Search:
     def _values(self, text: str) -> Shown:
         return Counter((span.entity, text[span.start : span.end]) for span in self._plain(text))
 
-    def _shown(self, text: str) -> Shown:
+    def _shown(self, text: str, views: Sequence[str] = ()) -> Shown:
         """What views of a text show and the text itself does not say.
 
         Decoding leaves what is plain in its place, so a decoded value is hidden if it stands there more often than in
         plain values of the text. A reading turns what is plain into something else: it is read without that.
         """
         shown: Shown = Counter()
-        views = expand(text)
+        views = views or expand(text)
         if len(views) == 1:
+            self._work -= 8 + len(text) // 32
             return shown
+        self._work -= 60 + len(text)
         plain = self._plain(text)
         for view in (expand(_without(text, plain)) if plain else views)[1:]:
             shown |= self._values(view)
@@ -113,7 +134,7 @@ class _Search:
         explained: Shown = Counter()
         parts: set[tuple[int, int, str]] = set()
         for part in self._parts(text, start, end):
-            inside = self._shown(text[part[0] : part[1]])
+            inside = shown if part == (start, end) else self._shown(text[part[0] : part[1]])
             explained += inside
             parts.update((*part, entity) for entity, _ in inside)
         marks.update(parts if shown <= explained else {(start, end, entity) for entity, _ in shown})
@@ -130,13 +151,22 @@ class _Search:
         """Mark the shortest run of words that shows `pair`, if more words never show less; whether it was found."""
 
         def shows(first: int, last: int) -> bool:
-            return pair in self._shown(text[words[first][0] : words[last][1]])
+            return self._work > 0 and pair in self._shown(text[words[first][0] : words[last][1]])
 
-        last = bisect_left(range(len(words)), True, key=lambda index: shows(0, index))
+        first, last = 0, len(words) - 1
+        while last - first > NARROW:
+            middle, quarter = (first + last) // 2, (last - first) // 4
+            halves = ((first, middle), (middle, last), (first + quarter, last - quarter))
+            half = next((half for half in halves if shows(*half)), None)
+            if half is None:
+                break
+            first, last = half
+        begin = first
+        last = bisect_left(range(last + 1), True, lo=first, key=lambda index: shows(begin, index))
         if last == len(words):
             return False
-        first = bisect_left(range(last + 1), True, key=lambda index: not shows(index, last)) - 1
-        if first < 0 or not shows(first, last):
+        first = bisect_left(range(last + 1), True, lo=first, key=lambda index: not shows(index, last)) - 1
+        if first < begin or not shows(first, last):
             return False
         marks.add((words[first][0], words[last][1], pair[0]))
         return True

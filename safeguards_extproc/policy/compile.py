@@ -149,7 +149,7 @@ class CompiledPolicy:
         if found == due.apart:
             return due.nothing
         if len(views) > 1:
-            found += [Findings({}, hidden(detector, text, entities)) for detector, entities in due.redacted]
+            found += [Findings({}, hidden(detector, text, entities, views)) for detector, entities in due.redacted]
         return _joined(found)
 
     def views(self, text: str) -> Sequence[str]:

@@ -126,6 +126,35 @@ def test_nothing_is_hidden(text: str) -> None:
     assert [] == marked(text)
 
 
+def looked_at(text: str) -> float:
+    """Characters of which views were made, for each of the text."""
+    lengths = []
+
+    def counted(part: str) -> Sequence[str]:
+        lengths.append(len(part))
+        return expand(part)
+
+    with patch.object(hiding, "expand", counted):
+        hidden(PII, text, PII.entities)
+    return sum(lengths) / len(text)
+
+
+@pytest.mark.parametrize("disguise", sorted(DISGUISES))
+@pytest.mark.parametrize("between", [" ", ",", " word "])
+def test_a_text_full_of_disguises_is_not_searched_without_end(disguise: str, between: str) -> None:
+    """The work is bounded for each character, whatever a text hides and however often; all of it is marked still."""
+    text = between.join(DISGUISES[disguise](f"u{number}@example.com") for number in range(60))[:1400]
+    assert looked_at(text) <= 6
+    nothing_is_left(text)
+
+
+def test_that_the_bound_bites() -> None:
+    """Planted fault: everything is looked for one by one."""
+    text = " word ".join(decimal(f"u{number}@example.com") for number in range(60))[:1400]
+    with patch.multiple(hiding, MANY=999, RUNS=999, WORK=999):
+        assert looked_at(text) > 6
+
+
 # What is left shows nothing.
 
 
