@@ -17,7 +17,7 @@ from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import checks
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
-from safeguards_extproc.policy.decide import REFUSED, RETRY_AFTER_S, Ask, Book, Reach, Rule, decide, lane
+from safeguards_extproc.policy.decide import MESSAGES, REFUSED, RETRY_AFTER_S, Ask, Book, Reach, Rule, decide, lane
 from safeguards_extproc.policy.document import Classification, Document, InProcess, RuleSpec
 from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
 from safeguards_extproc.policy.routes import Table
@@ -264,6 +264,7 @@ def _rules(document: Document, source: Source, names: Names, problems: list[Prob
 
 def _ask(spec: RuleSpec) -> Ask:
     action = Action(spec.then)
+    reason = REFUSED.get(action, "policy")
     return Ask(
         name=spec.name,
         action=action,
@@ -273,9 +274,9 @@ def _ask(spec: RuleSpec) -> Ask:
         placeholder=_placeholder(spec),
         steer=spec.instruction or "",
         reroute=spec.headers or {},
-        message=spec.message or "",
+        message=spec.message or MESSAGES.get(reason, ""),
         category=spec.category,
-        reason=REFUSED.get(action, "policy"),
+        reason=reason,
         retry_after_s=(spec.retry_after_s or RETRY_AFTER_S) if action is Action.THROTTLE else 0,
     )
 

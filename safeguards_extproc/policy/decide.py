@@ -30,8 +30,10 @@ MESSAGES = {
     "too-large": "This is too large to be checked for safety.",
     "unsupported-encoding": "This content encoding cannot be checked for safety.",
     "malformed": "This is not well-formed and cannot be checked for safety.",
+    "throttled": "Too many requests for now. Please try again later.",
+    "suspended": "Access to this service has been suspended.",
 }
-"""What the client reads where it is not a rule that refuses."""
+"""What the client reads for a reason other than policy, unless a rule that refuses has words of its own."""
 
 NOT_NEEDED = "cancelled"
 """The one reason for skipping a detector that is no failure: its answer was not needed any more."""

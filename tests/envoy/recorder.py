@@ -43,12 +43,16 @@ class Received:
 
 
 class Recorder:
-    """`replies` and `received` go by the exchange that the request names (EXCHANGE_HEADER)."""
+    """`replies` and `received` go by the exchange that the request names (EXCHANGE_HEADER), "" if it names none.
+
+    `asked` counts requests, `cancelled` the answers of which the rest was not wanted.
+    """
 
     def __init__(self, background: Background) -> None:
         self.replies: dict[str, Reply] = {}
         self.received: dict[str, Received] = {}
         self.hanging: dict[str, tuple[_Connection, int]] = {}
+        self.asked = self.cancelled = 0
         self._background = background
         self.address = background.run(self._listen())
 
@@ -97,6 +101,7 @@ class _Connection:
                     self._answer(event.stream_id)
                 case h2.events.StreamReset():
                     self._unsent.pop(event.stream_id, None)
+                    self._recorder.cancelled += 1
                 case _:
                     pass
         for stream_id in list(self._unsent):
@@ -112,6 +117,7 @@ class _Connection:
         received = self._requests.pop(stream_id)
         name = received.headers.get(EXCHANGE_HEADER, "")
         self._recorder.received[name] = received
+        self._recorder.asked += 1
         reply = self._recorder.replies.get(name, Reply())
         if reply.hangs:
             self._recorder.hanging[name] = self, stream_id

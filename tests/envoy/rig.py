@@ -210,7 +210,7 @@ def configuration(recorder: str, sockets: Mapping[str, Sequence[Path]]) -> dict[
     filters["health_checks"][0] |= {"timeout": "20s", "interval": "0.25s", "no_traffic_interval": "0.25s"}
     _manager(ingress)["route_config"]["virtual_hosts"][0]["routes"][:0] = [_route(UPSTREAM), _route(rules.CAREFUL)]
     resources["clusters"].append(_cluster("recorder", resources["clusters"][1], [envoy.address(recorder)]))
-    resources["clusters"][-1]["typed_extension_protocol_options"] = _http2()
+    resources["clusters"][-1]["typed_extension_protocol_options"] = http2()
     resources["listeners"].append(_listener("buffered", ingress, "safeguards"))
     _manager(resources["listeners"][-1])["http_filters"][0] = envoy.load(_SNIPPET)["http_filters"][0]
     for name, paths in sockets.items():
@@ -236,7 +236,7 @@ def _cluster(name: str, like: dict[str, Any], places: Sequence[dict[str, Any]]) 
     return copy.deepcopy(like) | {"name": name, "load_assignment": {"cluster_name": name, "endpoints": endpoints}}
 
 
-def _http2() -> dict[str, Any]:
+def http2() -> dict[str, Any]:
     kind = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     options = {"@type": kind, "explicit_http_config": {"http2_protocol_options": {}}}
     return {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options}

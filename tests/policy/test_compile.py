@@ -29,7 +29,7 @@ rules:
 @pytest.mark.parametrize(
     ("n", "told"),
     [
-        (2, (Action.THROTTLE, "throttled", 60, "", "")),
+        (2, (Action.THROTTLE, "throttled", 60, "Too many requests for now. Please try again later.", "")),
         (4, (Action.BLOCK, "policy", 0, "", "")),
         (5, (Action.SUSPEND, "suspended", 0, "Not you.", "account")),
     ],
