@@ -11,18 +11,22 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from safeguards_extproc import wire
 from safeguards_extproc.adapters import extproc
 from safeguards_extproc.errors import IllegalEvent, LimitExceeded, MalformedBody
 from safeguards_extproc.policy.load import parse
 from safeguards_extproc.policy.problems import PolicyError
 from safeguards_extproc.records.encode import from_json
-from safeguards_extproc.wire import FORMATS, strict_json
+from safeguards_extproc.wire import strict_json
 from safeguards_extproc.wire.encodings import Decoder
 from safeguards_extproc.wire.paths import normalise
 from tests.adapters.peer import DUPLEX, body, headers, trailers
 from tests.contract import wire_contract as contract
+from tests.declarations import DECLARED
 
 Target = Callable[[bytes], None]
+
+FORMATS = {**wire.FORMATS, **DECLARED}
 
 ENCODINGS = ("gzip", "deflate", "br", "zstd", "gzip, br", "identity")
 DECODED = 1 << 20

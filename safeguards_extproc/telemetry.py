@@ -68,6 +68,7 @@ METRICS = tuple(
         ("checks_total", "Windows by detector: run, failed, skipped.", ("phase", "detector", "result"), ()),
         ("redactions_total", "Pieces of text redacted.", ("phase", "entity"), ()),
         ("restored_total", "Placeholders that became in an answer what they stand for.", ("entity",), ()),
+        ("items_total", "Items of listing answers: listed, decided (shadow counted), dropped.", ("state",), ()),
         (
             "phase_seconds",
             "Time that was added. verdict: last byte in to verdict; first: headers in to first byte out; "
@@ -276,6 +277,10 @@ class Metrics(Collector):
             of["redactions_total"].add(count, name, entity)
         for entity, count in phase.restored.items():
             of["restored_total"].add(count, entity)
+        if phase.items.listed:
+            of["items_total"].add(phase.items.listed, "listed")
+            of["items_total"].add(phase.items.decided, "decided")
+            of["items_total"].add(phase.items.dropped, "dropped")
         if account.windows:
             of["windows_total"].add(account.windows, name)
         if account.uninspectable:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from safeguards_extproc.errors import FAILURES, MALFORMED, SafeguardsError
+from safeguards_extproc.policy.load import parse
+from safeguards_extproc.policy.problems import PolicyError
 from safeguards_extproc.telemetry import METRICS
 
 ROOT = Path(__file__).parents[1]
@@ -102,6 +104,26 @@ def test_finds_what_is_written(kind: Names, path: str, text: str, tmp_path: Path
     (name,) = kind(tmp_path)
     assert missing({name}, "Nothing here, not even `others`.") == {name}
     assert missing({name}, f"| `{name}` | what it means |") == set()
+
+
+def policies(text: str) -> list[str]:
+    """The policies that a text shows."""
+    return [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if block.startswith("version:")]
+
+
+def test_policies_load_and_hold_their_examples() -> None:
+    """What the README shows can be copied."""
+    shown = policies((ROOT / "README.md").read_text())
+    assert ["support-chat", "shop"] == [parse(text, "README.md").document.name for text in shown]
+
+
+def test_a_policy_that_does_not_hold_is_found() -> None:
+    """A planted fault in an example."""
+    shop = policies((ROOT / "README.md").read_text())[1]
+    with pytest.raises(PolicyError, match="expected drop, got allow"):
+        parse(
+            shop.replace("item: true, scores: {screen.unsafe: 0.95}", "item: true, scores: {screen.unsafe: 0.5}"), "x"
+        )
 
 
 def absent(text: str) -> list[str]:

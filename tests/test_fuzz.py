@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fuzz.targets import TARGETS, Target, seeds, wire_format
+from fuzz.targets import FORMATS, TARGETS, Target, seeds, wire_format
 from safeguards_extproc.core.text import Document
-from safeguards_extproc.wire import FORMATS
 from safeguards_extproc.wire.openai_chat import OpenAIChat
 
 REGRESSIONS = Path(__file__).parent / "regressions"

@@ -23,7 +23,7 @@ from safeguards_extproc.core.decision import (
     Span,
     Verdict,
 )
-from safeguards_extproc.core.text import Answer, Document, Edit, Kind, Reading, Refusal, Segment
+from safeguards_extproc.core.text import Answer, Document, Edit, Format, Kind, Reading, Refusal, Segment
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TEST = Route("test")
@@ -222,6 +222,9 @@ class WordPolicy:
             (n for word in redacted for n in range(1, len(word)) if text.endswith(word[:n])),
             default=0,
         )
+
+    def declared(self, name: str, fields: Mapping[str, str]) -> Format | None:
+        return None
 
     def decide(self, facts: Facts) -> Verdict:
         seen: dict[str, float] = {}

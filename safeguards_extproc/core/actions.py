@@ -28,6 +28,7 @@ class Deed(enum.StrEnum):
     ROUTE = "set headers and choose the route anew"
     INSERT = "add a system instruction"
     EDIT = "replace the marked spans in place"
+    REMOVE = "take the items that are condemned out of their list; text that is in no item is refused instead"
     REFUSE = "answer with the provider's error"
     ANSWER = "answer with a complete, successful answer that says no"
     END = "end the stream with the dialect's last events; the upstream is cancelled"
@@ -45,6 +46,8 @@ ACTIONS: dict[tuple[Action, Point], Deed] = {
     (Action.REDACT, Point.PROMPT): Deed.EDIT,
     (Action.REDACT, Point.HELD): Deed.EDIT,
     (Action.REDACT, Point.OPEN): Deed.EDIT,
+    (Action.DROP, Point.HELD): Deed.REMOVE,
+    (Action.DROP, Point.OPEN): Deed.REMOVE,
     (Action.STOP, Point.HELD): Deed.ANSWER,
     (Action.STOP, Point.OPEN): Deed.END,
     (Action.THROTTLE, Point.PROMPT): Deed.REFUSE,

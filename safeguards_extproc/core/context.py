@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from safeguards_extproc.core.decision import Policy, Route, Value, Verdict
+from safeguards_extproc.core.decision import Action, Policy, Route, Value, Verdict
 from safeguards_extproc.core.effects import Effect, Metadata, Refuse
 from safeguards_extproc.core.events import BodyMode, Opened
 from safeguards_extproc.core.placeholders import NOTHING, Originals
@@ -42,6 +42,16 @@ class Context:
     pending: bool = False
     bare: bool = False
     originals: Originals = field(default_factory=Originals)
+
+    def resolve(self, name: str, fields: Mapping[str, str]) -> None:
+        """Find the format: what the policy declares itself comes before what the wire knows."""
+        declared = self.policy.declared(name, fields)
+        self.format, self.model = (declared, "") if declared is not None else self.wire.resolve(name, fields)
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether no header tells the format, and none was named."""
+        return self.route.format == "auto" and self.format is not None and self.format.name == "opaque"
 
     def ms(self) -> float:
         """Milliseconds since the exchange began."""
@@ -95,5 +105,7 @@ def close(phase: Phase, scan: Scan) -> None:
     ]
     phase.scores = {kind.value: scores for kind, scores in facts.scores.items()}
     phase.failed, phase.skipped, phase.features = facts.failed, facts.skipped, facts.features
+    if scan.listing is not None:
+        phase.items = scan.listing.record(verdict, applied=phase.applied == Action.DROP)
     phase.account = scan.account
     phase.account.coverage = scan.coverage()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.core.text import Direction, Format, Kind
 
 Value = int | float | bool | str
 
@@ -23,6 +23,7 @@ class Action(enum.StrEnum):
     REROUTE = "reroute"
     STEER = "steer"
     REDACT = "redact"
+    DROP = "drop"
     STOP = "stop"
     THROTTLE = "throttle"
     BLOCK = "block"
@@ -73,7 +74,8 @@ class Verdict:
 
     `action` is the most severe enforced one. `decided` is the most severe with shadow rules counted.
     `redact` holds entity names ("email", "card", "*"), and `placeholders` says of them what stands for the text, a mark
-    where it says nothing; `annotations` become headers and metadata.
+    where it says nothing; `annotations` become headers and metadata. `drop` holds the positions of the items that leave
+    the answer's list, `would_drop` those that would, rules in shadow counted.
     `reason` and `retry_after_s` are those of the refusal (core/text.py), if it comes to one.
     """
 
@@ -83,6 +85,8 @@ class Verdict:
     annotations: Mapping[str, str] = field(default_factory=dict)
     redact: frozenset[str] = frozenset()
     placeholders: Mapping[str, Placeholder] = field(default_factory=dict)
+    drop: frozenset[int] = frozenset()
+    would_drop: frozenset[int] = frozenset()
     steer: str = ""
     reroute: Mapping[str, str] = field(default_factory=dict)
     message: str = ""
@@ -131,6 +135,10 @@ class Facts:
     `scores` keeps the maximum per kind of text and per "detector.label". `failed` and `skipped` map a detector to the
     first reason. `uninspectable` is "" or why the text could not be read: "opaque", "opaque-answer",
     "malformed", "encoding", "too-large", "unread", "not-sent", "websocket", "grpc", "binary".
+
+    Where an answer lists items, `outside` is what is known of its text that is in none of them, and `items` what is
+    known of each by itself, once all of that is known: rules that drop judge these. `outside` is None where no answer
+    lists any.
     """
 
     direction: Direction
@@ -139,6 +147,8 @@ class Facts:
     failed: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     uninspectable: str = ""
+    outside: Facts | None = None
+    items: Sequence[Facts] = ()
 
     def absorb(self, kind: Kind, scores: Mapping[str, float]) -> bool:
         """Take the maximum of what was known and `scores`; whether that is more than was known."""
@@ -229,6 +239,11 @@ class Policy(Protocol):
 
     def route(self, method: str, host: str, path: str) -> Route:
         """The first route that matches; the last one matches everything."""
+        ...
+
+    def declared(self, name: str, fields: Mapping[str, str]) -> Format | None:
+        """The API that the policy itself declares and that a request belongs to, by its headers: the one of that name,
+        or with "auto" the first that claims it. None if there is none: `Wire.resolve` then says what it is."""
         ...
 
     def decide(self, facts: Facts) -> Verdict:

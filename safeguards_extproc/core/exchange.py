@@ -48,11 +48,11 @@ class Exchange:
         fields = event.fields if isinstance(event, Headers) and event.direction is Direction.REQUEST else {}
         method, target = fields.get(":method", ""), fields.get(":path", "")
         ctx.route = ctx.policy.route(method, fields.get(":authority", ""), target)
-        ctx.format, ctx.model = ctx.wire.resolve(ctx.route.format, fields)
+        ctx.resolve(ctx.route.format, fields)
         original = next((ctx.opened.attributes[name] for name in PATHS if name in ctx.opened.attributes), "")
-        if ctx.format.name == "opaque" and ctx.route.format == "auto" and original:
-            ctx.format, ctx.model = ctx.wire.resolve("auto", {**fields, ":path": original})
-        ctx.pending = ctx.route.inspect and ctx.route.format == "auto" and ctx.format.name == "opaque"
+        if ctx.unclaimed and original:
+            ctx.resolve("auto", {**fields, ":path": original})
+        ctx.pending = ctx.route.inspect and ctx.unclaimed
         self._method, self._trace = method, fields.get("traceparent", "")[3:35]
         request = RequestLane(ctx)
         self._lanes = (request, ResponseLane(ctx, request.lets_answer))

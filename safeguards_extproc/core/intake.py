@@ -280,6 +280,8 @@ class Intake:
                 self._give_up_reading("too-large")
                 return
         self.frames.append(Frame(body, parts))
+        if document.listed is not None:
+            scan.list_items(document.listed)
         scan.close_all()
         if document.unread:
             features["unread"] = ",".join(sorted(document.unread))

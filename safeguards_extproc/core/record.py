@@ -63,6 +63,19 @@ class FiredRule:
 
 
 @dataclass(slots=True)
+class Items:
+    """The list of an answer whose items were judged one by one: how many it had, how many were to be dropped with rules
+    in shadow counted, and how many were dropped. The ids are of the dropped ones and of those that were only `decided`:
+    the first 100 of each that are short slugs or numbers; all others are counted and not named."""
+
+    listed: int = 0
+    decided: int = 0
+    dropped: int = 0
+    dropped_ids: list[str] = field(default_factory=list)
+    spared_ids: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Phase:
     """One direction of an exchange: verdict, what was done about it, and everything the verdict depended on.
 
@@ -84,6 +97,7 @@ class Phase:
     features: dict[str, Value] = field(default_factory=dict)
     redactions: dict[str, int] = field(default_factory=dict)
     restored: dict[str, int] = field(default_factory=dict)
+    items: Items = field(default_factory=Items)
     account: Account = field(default_factory=Account)
     headers_ms: float = -1.0
     ended_ms: float = -1.0

@@ -265,8 +265,8 @@ class ResponseLane:
     def _finish(self) -> None:
         """Everything has its verdict: the rest goes, and the end with it."""
         scan, phase, intake = self.scan, self.phase, self._intake
-        if not scan.decided and self.ctx.route.inspect:
-            scan.decide()
+        if self.ctx.route.inspect:
+            scan.conclude()
             if scan.terminal and self._enforcing:
                 self._terminate(scan.verdict)
                 return
@@ -282,15 +282,15 @@ class ResponseLane:
         if intake.reading is Reading.WHOLE and self._enforcing:
             raw = edited = intake.chunks[0]
             whole = intake.frames[0] if intake.frames else None
-            changes = verdict.redact or self.ctx.originals
-            if changes and isinstance(whole, Frame) and self.ctx.format is not None:
-                wanted = self._edits(whole, verdict.redact)
-                if wanted:
-                    try:
-                        edited = self.ctx.format.edit(whole.raw, wanted)
-                    except MalformedBody:
-                        self._terminate(Verdict(Action.BLOCK, Action.BLOCK, verdict.fired, reason="unavailable"))
-                        return
+            changes = verdict.redact or verdict.drop or self.ctx.originals
+            if changes and isinstance(whole, Frame):
+                try:
+                    changed = self._rewritten(whole, verdict)
+                except MalformedBody:
+                    self._terminate(Verdict(Action.BLOCK, Action.BLOCK, verdict.fired, reason="unavailable"))
+                    return
+                if changed is not None:
+                    edited = changed
                     dropped = [name for name in ("content-encoding", "content-length") if name in intake.fields]
             if not self._sent:
                 self._send_headers(dropped)
@@ -300,6 +300,21 @@ class ResponseLane:
         self.done = True
         intake.drop()
         self._outbox.finish(Last(self._metadata(), self._changes() if self._outbox.revocable else (), dropped))
+
+    def _rewritten(self, frame: Frame, verdict: Verdict) -> bytes | None:
+        """A whole body with what the verdict changes in it, None if that is nothing."""
+        format_, listing = self.ctx.format, self.scan.listing
+        if format_ is None:
+            raise AssertionError("a body is read by its format")
+        body = frame.raw
+        if listing is not None and verdict.drop:
+            frame.parts = listing.staying(frame.parts, verdict.drop)
+        wanted = self._edits(frame, verdict.redact)
+        if wanted:
+            body = format_.edit(body, wanted)
+        if listing is not None and verdict.drop:
+            return listing.drop(body, verdict.drop)
+        return body if wanted else None
 
     def _terminate(self, verdict: Verdict) -> None:
         """The verdict ends the response: with an answer of ours while nothing was sent, else in the stream."""

@@ -26,11 +26,12 @@ from safeguards_extproc.core.decision import (
     Windowing,
 )
 from safeguards_extproc.core.effects import Cancel, Classify, Effect
+from safeguards_extproc.core.listing import Listing
 from safeguards_extproc.core.placeholders import NOTHING as NO_ORIGINALS
 from safeguards_extproc.core.placeholders import Originals, Place
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
 from safeguards_extproc.core.redact import whole_escapes
-from safeguards_extproc.core.text import Channel, Direction, Kind, Segment
+from safeguards_extproc.core.text import Channel, Direction, Kind, Listed, Segment
 from safeguards_extproc.core.windows import Window, Windows
 
 NOTHING = Findings()
@@ -86,6 +87,7 @@ class Scan:
         self.account = Account()
         self.verdict: Verdict = ALLOWED
         self.decided = False
+        self.listing: Listing | None = None
         self.versions: dict[str, str] = {}
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
         self._originals = originals
@@ -152,6 +154,10 @@ class Scan:
                 self._submit(windows)
         return start
 
+    def list_items(self, listed: Listed) -> None:
+        """What was pushed is an answer that lists items: each is to be judged by itself as well."""
+        self.listing = Listing(listed, self.facts)
+
     def close(self, channel: Channel) -> None:
         self._submit(self._windows.close(channel))
 
@@ -207,6 +213,13 @@ class Scan:
         self.decided, self._learned = True, False
         self.verdict = self._policy.decide(self.facts)
         return self.verdict
+
+    def conclude(self) -> None:
+        """Nothing more will be known: the last verdict, of each item of a list by itself too."""
+        if self.listing is not None:
+            self.facts.items = self.listing.facts
+        if self.listing is not None or not self.decided:
+            self.decide()
 
     def uninspectable(self, reason: str) -> Verdict:
         """The text cannot be read, and why; the first reason counts. Policy says what that means."""
@@ -322,6 +335,8 @@ class Scan:
                 self._learned |= facts.absorb(channel[0], result.scores)
             if result.version:
                 self.versions[result.detector] = result.version
+        if self.listing is not None:
+            self._learned |= self.listing.absorb(channel, findings.scores, pending.results or ())
         if findings.spans or channel in self._spans:
             self._mark(window, findings.spans)
         if self._originals:

@@ -7,7 +7,7 @@ a streamed answer, the parts of one message. Everything here that holds user tex
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -77,12 +77,33 @@ class Edit:
 
 
 @dataclass(slots=True)
+class Item:
+    """An item of a list: its own channels, which hold no other item's text. `id` is "" where it has none."""
+
+    id: str
+    channels: frozenset[Channel]
+
+    def __repr__(self) -> str:
+        return f"Item(id of {len(self.id)} chars, {len(self.channels)} channels)"
+
+
+@dataclass(slots=True)
+class Listed:
+    """A list whose items can be left out, in order. `drop` takes a body, in which texts may have been edited, and the
+    positions of items: it gives the body without these, or raises MalformedBody("shape")."""
+
+    items: Sequence[Item]
+    drop: Callable[[bytes, Collection[int]], bytes]
+
+
+@dataclass(slots=True)
 class Document:
     """What a whole body says.
 
     `model` is what the body names, "" if nothing; `streamed` is whether the client asked for an event stream.
     `features` are small facts for policy: numbers, booleans, short strings from closed sets; never user text.
     `unread` names what the format knows to be text or media but cannot read ("image", "token-ids", "history", …).
+    `listed` is the list of an answer that can go on without some of its items, None if there is none.
     """
 
     segments: list[Segment]
@@ -90,6 +111,7 @@ class Document:
     streamed: bool = False
     features: dict[str, int | float | bool | str] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
+    listed: Listed | None = None
 
 
 @dataclass(slots=True)

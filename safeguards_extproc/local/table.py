@@ -20,6 +20,7 @@ STYLES = {
     "allow": "green",
     "annotate": "cyan",
     "redact": "magenta",
+    "drop": "magenta",
     "steer": "blue",
     "reroute": "blue",
     "stop": "yellow",

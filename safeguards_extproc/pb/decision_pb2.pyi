@@ -64,7 +64,7 @@ class Decision(_message.Message):
     def __init__(self, id: _Optional[str] = ..., schema: _Optional[int] = ..., time: _Optional[str] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ..., route: _Optional[str] = ..., format: _Optional[str] = ..., method: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., gate: _Optional[str] = ..., release: _Optional[str] = ..., policy: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[str] = ..., termination: _Optional[str] = ..., rule: _Optional[str] = ..., category: _Optional[str] = ..., status: _Optional[int] = ..., request: _Optional[_Union[Phase, _Mapping]] = ..., response: _Optional[_Union[Phase, _Mapping]] = ..., duration_ms: _Optional[float] = ..., trace_id: _Optional[str] = ...) -> None: ...
 
 class Phase(_message.Message):
-    __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "restored", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")
+    __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "restored", "items", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")
     class ScoresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -118,6 +118,7 @@ class Phase(_message.Message):
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     REDACTIONS_FIELD_NUMBER: _ClassVar[int]
     RESTORED_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     HEADERS_MS_FIELD_NUMBER: _ClassVar[int]
     ENDED_MS_FIELD_NUMBER: _ClassVar[int]
@@ -135,13 +136,14 @@ class Phase(_message.Message):
     features: _containers.MessageMap[str, Feature]
     redactions: _containers.ScalarMap[str, int]
     restored: _containers.ScalarMap[str, int]
+    items: Items
     account: Account
     headers_ms: float
     ended_ms: float
     decided_ms: float
     first_release_ms: float
     last_release_ms: float
-    def __init__(self, decided: _Optional[str] = ..., action: _Optional[str] = ..., applied: _Optional[str] = ..., cause: _Optional[str] = ..., fired: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, Scores]] = ..., failed: _Optional[_Mapping[str, str]] = ..., skipped: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Mapping[str, Feature]] = ..., redactions: _Optional[_Mapping[str, int]] = ..., restored: _Optional[_Mapping[str, int]] = ..., account: _Optional[_Union[Account, _Mapping]] = ..., headers_ms: _Optional[float] = ..., ended_ms: _Optional[float] = ..., decided_ms: _Optional[float] = ..., first_release_ms: _Optional[float] = ..., last_release_ms: _Optional[float] = ...) -> None: ...
+    def __init__(self, decided: _Optional[str] = ..., action: _Optional[str] = ..., applied: _Optional[str] = ..., cause: _Optional[str] = ..., fired: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, Scores]] = ..., failed: _Optional[_Mapping[str, str]] = ..., skipped: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Mapping[str, Feature]] = ..., redactions: _Optional[_Mapping[str, int]] = ..., restored: _Optional[_Mapping[str, int]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., account: _Optional[_Union[Account, _Mapping]] = ..., headers_ms: _Optional[float] = ..., ended_ms: _Optional[float] = ..., decided_ms: _Optional[float] = ..., first_release_ms: _Optional[float] = ..., last_release_ms: _Optional[float] = ...) -> None: ...
 
 class FiredRule(_message.Message):
     __slots__ = ("rule", "action", "mode", "cause")
@@ -179,6 +181,20 @@ class Feature(_message.Message):
     number: float
     name: str
     def __init__(self, truth: _Optional[bool] = ..., integer: _Optional[int] = ..., number: _Optional[float] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Items(_message.Message):
+    __slots__ = ("listed", "decided", "dropped", "dropped_ids", "spared_ids")
+    LISTED_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_IDS_FIELD_NUMBER: _ClassVar[int]
+    SPARED_IDS_FIELD_NUMBER: _ClassVar[int]
+    listed: int
+    decided: int
+    dropped: int
+    dropped_ids: _containers.RepeatedScalarFieldContainer[str]
+    spared_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, listed: _Optional[int] = ..., decided: _Optional[int] = ..., dropped: _Optional[int] = ..., dropped_ids: _Optional[_Iterable[str]] = ..., spared_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Account(_message.Message):
     __slots__ = ("bytes_in", "bytes_decoded", "bytes_released", "bytes_written", "frames", "frames_unread", "windows", "channels", "checks", "released_unscanned", "uninspectable", "coverage")

@@ -9,7 +9,7 @@ from safeguards_extproc.core.actions import Point, possible
 from safeguards_extproc.core.decision import Action
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.decide import Reach, Rule
-from safeguards_extproc.policy.document import Classification, Document, RouteSpec, RuleSpec
+from safeguards_extproc.policy.document import Classification, Document, Match, RouteSpec, RuleSpec
 from safeguards_extproc.policy.problems import Problem, suggest
 from safeguards_extproc.policy.routes import matches_all
 from safeguards_extproc.policy.source import Path, Source
@@ -34,7 +34,7 @@ OPTIONAL = {"retry_after_s": "throttle"}
 PLACEHOLDER = frozenset({"placeholder", "restore"})
 """Keys of a rule that may stand with then: redact."""
 
-EDITS = frozenset({"redact", "steer", "reroute"})
+EDITS = frozenset({"redact", "drop", "steer", "reroute"})
 """Actions that change what goes on, so it must wait for them."""
 
 
@@ -150,11 +150,7 @@ def _routes(document: Document, source: Source, inventory: Inventory) -> Iterato
             yield source.problem(path, "is never reached", f"route {everything!r} before it matches everything")
         if matches_all(spec.match):
             everything = everything or spec.name
-        for number, pattern in enumerate(spec.match.paths):
-            normal = normalise(pattern)[0]
-            if normal != pattern:
-                where = (*path, "match", "paths", number)
-                yield source.problem(where, "never matches: paths are compared in normal form", f"write {normal}")
+        yield from normal_paths(spec.match, (*path, "match"), source)
         if spec.format != "auto" and spec.format not in inventory.formats:
             hint = suggest(spec.format, [*inventory.formats, "auto"])
             yield source.problem((*path, "format"), f"unknown format {spec.format!r}", hint)
@@ -163,6 +159,15 @@ def _routes(document: Document, source: Source, inventory: Inventory) -> Iterato
             yield source.problem((*path, "window"), "first must not be more than largest")
         if window.overlap >= window.largest:
             yield source.problem((*path, "window"), "overlap must be less than largest")
+
+
+def normal_paths(match: Match, path: Path, source: Source) -> Iterator[Problem]:
+    """Patterns of paths that no path can fit."""
+    for number, pattern in enumerate(match.paths):
+        normal = normalise(pattern)[0]
+        if normal != pattern:
+            where = (*path, "paths", number)
+            yield source.problem(where, "never matches: paths are compared in normal form", f"write {normal}")
 
 
 def _edits(document: Document, source: Source) -> Iterator[Problem]:
@@ -186,7 +191,7 @@ def _in_the_way(spec: RuleSpec, route: RouteSpec) -> Iterator[tuple[str, str, st
     on = directions(spec.on)
     if Direction.REQUEST in on and route.gate != "hold":
         yield spec.then, "gate", route.gate, "because the request has gone on before the verdict"
-    if Direction.RESPONSE in on and spec.then == "redact" and route.release != "window":
+    if Direction.RESPONSE in on and spec.then in ("redact", "drop") and route.release != "window":
         yield spec.then, "release", route.release, "because the answer has gone on before the verdict"
     elif spec.restore and route.release != "window":
         yield "restore", "release", route.release, "because the answer has gone on before it could be changed"
@@ -198,6 +203,8 @@ def _examples(document: Document, source: Source, inventory: Inventory) -> Itera
         path: Path = ("examples", index)
         if example.kind is not None and example.kind not in KINDS[Direction(example.on)]:
             yield source.problem((*path, "in"), f"a {example.on} holds no text of kind {example.kind.value!r}")
+        if example.item and example.on == "request":
+            yield source.problem((*path, "item"), "only an answer lists items", "write on: response")
         for score in example.scores:
             yield from _score(score, (*path, "scores", score), source, inventory.labels)
         for detector in example.failed:

@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Verdict
-from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.core.text import Direction, Format, Kind
 from safeguards_extproc.detectors import DETECTORS
 from safeguards_extproc.detectors.detector import Detector
 from safeguards_extproc.detectors.hiding import hidden, unfinished
 from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
-from safeguards_extproc.policy import checks
+from safeguards_extproc.policy import apis, checks
+from safeguards_extproc.policy.apis import Apis
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
-from safeguards_extproc.policy.decide import MESSAGES, REFUSED, RETRY_AFTER_S, Ask, Book, Reach, Rule, decide, lane
+from safeguards_extproc.policy.decide import MESSAGES, REFUSED, RETRY_AFTER_S, Ask, Book, Reach, Rule, decide, write
 from safeguards_extproc.policy.document import Classification, Document, InProcess, RuleSpec
 from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
 from safeguards_extproc.policy.routes import Table
@@ -72,6 +73,7 @@ class CompiledPolicy:
     """
 
     __slots__ = (
+        "_apis",
         "_due",
         "_locals",
         "_redacted",
@@ -85,7 +87,7 @@ class CompiledPolicy:
         "models",
     )
 
-    def __init__(self, document: Document, book: Book, locals_: Sequence[_Local], table: Table) -> None:
+    def __init__(self, document: Document, book: Book, locals_: Sequence[_Local], table: Table, apis: Apis) -> None:
         canonical = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()
         self.document, self.book = document, book
@@ -109,7 +111,7 @@ class CompiledPolicy:
             if isinstance(spec, Classification) and spec.hedge_ms is not None
         }
         self.local: Sequence[str] = tuple(entry.detector.name for entry in locals_)
-        self._locals, self._table = tuple(locals_), table
+        self._locals, self._table, self._apis = tuple(locals_), table, apis
         self._due: dict[Kind, _Due] = {}
         redacted = _redacted(book)
         self._redacted = [
@@ -126,6 +128,10 @@ class CompiledPolicy:
     def route(self, method: str, host: str, path: str) -> Route:
         """The first route that matches."""
         return self._table.find(method, host, path)
+
+    def declared(self, name: str, fields: Mapping[str, str]) -> Format | None:
+        """The declared API that a request belongs to."""
+        return self._apis.find(name, fields)
 
     def decide(self, facts: Facts) -> Verdict:
         """The verdict. Total."""
@@ -181,15 +187,15 @@ def compile_policy(
     broken = len(locals_) < sum(isinstance(spec, InProcess) for spec in document.detectors.values())
     reaches = {name: _reach(spec) for name, spec in document.detectors.items()}
     entities = frozenset().union(*(entry.detector.entities for entry in locals_))
-    inventory = checks.Inventory(reaches, labels, None if broken else entities, formats)
+    declared = apis.formats(document, source, formats, problems)
+    inventory = checks.Inventory(reaches, labels, None if broken else entities, {*formats, *declared})
     rules = _rules(document, source, Names(labels, document.thresholds), problems)
     problems += checks.check(document, source, inventory, rules)
     if problems:
         raise PolicyError(checks.in_order(problems))
-    lanes = {direction: lane(tuple(rules.values()), direction) for direction in Direction}
     uninspectable = document.uninspectable.model_dump(mode="json", by_alias=True)
-    book = Book(lanes, reaches, uninspectable, document.mode == "enforce")
-    return CompiledPolicy(document, book, locals_, Table(document.routes))
+    book = write(tuple(rules.values()), reaches, uninspectable, document.mode)
+    return CompiledPolicy(document, book, locals_, Table(document.routes), Apis(document, declared))
 
 
 def _locals(

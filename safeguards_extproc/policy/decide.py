@@ -2,12 +2,16 @@
 
 Rules, detectors without an answer and unreadable bodies each say what they ask for; `soften` alone knows shadow mode;
 `compose` joins what is left. The most severe action leads, and what the others ask for is done as well.
+
+A rule that drops judges each item of an answer's list by itself. What is in no item cannot be dropped, so there it
+blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Verdict
 from safeguards_extproc.core.text import Direction, Kind
@@ -90,9 +94,12 @@ class Lane:
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """Everything that a decision depends on besides the facts."""
+    """Everything that a decision depends on besides the facts. `lanes` hold every rule of a direction, `dropping` those
+    that judge the items of an answer, `other` the rest of them."""
 
     lanes: Mapping[Direction, Lane]
+    dropping: Lane
+    other: Lane
     detectors: Mapping[str, Reach]
     uninspectable: Mapping[str, str]
     enforced: bool
@@ -106,36 +113,65 @@ def lane(rules: Sequence[Rule], direction: Direction) -> Lane:
     return Lane(chosen, views, run)
 
 
+def write(rules: Sequence[Rule], detectors: Mapping[str, Reach], uninspectable: Mapping[str, str], mode: str) -> Book:
+    """The book of a policy whose `mode` is "enforce" or "shadow"."""
+    drops = [rule for rule in rules if rule.ask.action is Action.DROP]
+    lanes = {direction: lane(rules, direction) for direction in Direction}
+    dropping = lane(drops, Direction.RESPONSE)
+    other = (
+        lane([rule for rule in rules if rule not in drops], Direction.RESPONSE) if drops else lanes[Direction.RESPONSE]
+    )
+    return Book(lanes, dropping, other, detectors, uninspectable, mode == "enforce")
+
+
 def decide(book: Book, facts: Facts) -> Verdict:
     """The verdict. Total."""
     asked = judge(book, facts)
-    return compose(soften(asked, book.enforced)) if asked else ALLOWED
+    items = {at: found for at, item in enumerate(facts.items) if (found := fired(book, book.dropping, item))}
+    if items:
+        each = {(ask.name, cause): (ask, cause) for ask, cause in chain.from_iterable(items.values())}
+        asked += each.values()
+    if not asked:
+        return ALLOWED
+    verdict = compose(soften(asked, book.enforced))
+    if not items:
+        return verdict
+    drop = [at for at, found in items.items() if any(what.enforced for _, what in soften(found, book.enforced))]
+    return replace(verdict, drop=frozenset(drop), would_drop=frozenset(items))
 
 
 def judge(book: Book, facts: Facts) -> list[tuple[Ask, str]]:
     """Everything that fires, each with its cause, shadow or not: rules in order, then what could not be read, then
-    detectors that gave no answer."""
-    true, unknown = truths(book, facts)
-    broken = failures(book, facts) if facts.failed or facts.skipped else {}
-    if not (true or unknown or broken or facts.uninspectable):
-        return []
-    if "degrade" in broken.values():
-        # A score that misses some windows is only a lower bound: what is not true now may be.
-        unknown = [i for i in truths(book, facts, [d for d in broken if broken[d] == "degrade"])[1] if i not in true]
-    rules = book.lanes[facts.direction].rules
-    causes = dict.fromkeys(true, "true")
-    causes.update((i, "missing") for i in unknown if fires_unknown(book, rules[i], facts, broken))
-    asked = [(rules[i].ask, causes[i]) for i in sorted(causes)]
+    detectors that gave no answer. Items are not judged here, but what is in none of them is."""
+    if facts.outside is None:
+        asked = [(_blocking(ask), cause) for ask, cause in fired(book, book.lanes[facts.direction], facts)]
+    else:
+        asked = fired(book, book.other, facts)
+        asked += [(_blocking(ask), cause) for ask, cause in fired(book, book.dropping, facts.outside)]
     if facts.uninspectable:
         asked += _unread(book, facts.uninspectable)
+    broken = failures(book, facts)
     for detector, mode in broken.items():
         asked += _without(detector, mode, broken)
     return asked
 
 
-def truths(book: Book, facts: Facts, without: Collection[str] = ()) -> tuple[list[int], list[int]]:
+def fired(book: Book, lane: Lane, facts: Facts) -> list[tuple[Ask, str]]:
+    """The rules of a lane that fire, in order, each with its cause."""
+    true, unknown = truths(lane, facts)
+    if not (true or unknown or facts.failed or facts.skipped):
+        return []
+    broken = failures(book, facts)
+    if "degrade" in broken.values():
+        # A score that misses some windows is only a lower bound: what is not true now may be.
+        unknown = [i for i in truths(lane, facts, [d for d in broken if broken[d] == "degrade"])[1] if i not in true]
+    causes = dict.fromkeys(true, "true")
+    causes.update((i, "missing") for i in unknown if fires_unknown(book, lane.rules[i], facts, broken))
+    return [(lane.rules[i].ask, causes[i]) for i in sorted(causes)]
+
+
+def truths(lane: Lane, facts: Facts, without: Collection[str] = ()) -> tuple[list[int], list[int]]:
     """Which rules are true and which unknown, by index, taking the scores of detectors in `without` as missing."""
-    lane = book.lanes[facts.direction]
     true: list[int] = []
     unknown: list[int] = []
     gets = [view(facts, kinds, without).get for kinds in lane.views]
@@ -158,6 +194,8 @@ def view(facts: Facts, kinds: frozenset[Kind], without: Collection[str] = ()) ->
 
 def failures(book: Book, facts: Facts) -> dict[str, str]:
     """The policy's detectors that gave no answer somewhere, and their `on_failure`."""
+    if not (facts.failed or facts.skipped):
+        return {}
     names = dict.fromkeys(facts.failed)
     names.update((name, None) for name, reason in facts.skipped.items() if reason != NOT_NEEDED)
     return {name: book.detectors[name].on_failure for name in names if name in book.detectors}
@@ -219,6 +257,11 @@ def compose(fired: Sequence[tuple[Ask, Fired]]) -> Verdict:
         reason=lead.reason,
         retry_after_s=lead.retry_after_s,
     )
+
+
+def _blocking(ask: Ask) -> Ask:
+    """What a rule asks for where there is no item to drop."""
+    return replace(ask, action=Action.BLOCK) if ask.action is Action.DROP else ask
 
 
 def _unread(book: Book, why: str) -> list[tuple[Ask, str]]:

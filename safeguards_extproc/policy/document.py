@@ -48,8 +48,8 @@ HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,254}[\x2
 KindName = Annotated[Kind, Field(strict=False)]
 DirectionName = Literal["request", "response"]
 Mode = Literal["enforce", "shadow"]
-ActionName = Literal["annotate", "reroute", "steer", "redact", "stop", "throttle", "block", "suspend"]
-VerdictName = Literal["allow", "annotate", "reroute", "steer", "redact", "stop", "throttle", "block", "suspend"]
+ActionName = Literal["annotate", "reroute", "steer", "redact", "drop", "stop", "throttle", "block", "suspend"]
+VerdictName = Literal["allow", "annotate", "reroute", "steer", "redact", "drop", "stop", "throttle", "block", "suspend"]
 OnUninspectable = Literal["block", "flag", "allow"]
 
 
@@ -99,9 +99,9 @@ DetectorSpec = Annotated[
 class RuleSpec(Strict):
     """When `when` is true of a text of these kinds in this direction, do `then`.
 
-    `entities` belong to redact, `instruction` to steer, `headers` to reroute, `retry_after_s` (60 unless given) to
-    throttle; `annotations` may stand with any action. A score that is missing makes a rule unknown; `on_missing` says
-    whether it then fires.
+    A rule that drops judges each item of an answer by itself. `entities` belong to redact, `instruction` to steer,
+    `headers` to reroute, `retry_after_s` (60 unless given) to throttle; `annotations` may stand with any action. A
+    score that is missing makes a rule unknown; `on_missing` says whether it then fires.
     """
 
     name: Name
@@ -153,6 +153,57 @@ class Match(Strict):
     paths: list[Annotated[str, Field(pattern=r"^/[^?#]{0,511}$")]] = []
 
 
+class TextPath(Strict):
+    """Texts of another kind than the usual one."""
+
+    path: str
+    kind: Annotated[KindName, Field(alias="in")]
+
+
+def _text_path(value: object) -> object:
+    return "plain" if isinstance(value, str) else "of a kind"
+
+
+TextSpec = Annotated[Annotated[str, Tag("plain")] | Annotated[TextPath, Tag("of a kind")], Discriminator(_text_path)]
+
+
+class ApiRequest(Strict):
+    """Where a request holds text, by default the user's, and the model's name. What is ignored is not read."""
+
+    texts: list[TextSpec] = []
+    model: str | None = None
+    ignore: list[str] = []
+
+
+class ApiItems(Strict):
+    """The list of an answer whose items can be dropped, and the numbers that count them. All paths but `path` and those
+    in `count` are paths within an item."""
+
+    path: str
+    id: str | None = None
+    texts: list[TextSpec] = []
+    ignore: list[str] = []
+    count: list[str] = []
+
+
+class ApiResponse(Strict):
+    """Where an answer holds text, by default content. What is ignored is not read."""
+
+    texts: list[TextSpec] = []
+    ignore: list[str] = []
+    items: ApiItems | None = None
+
+
+class ApiSpec(Strict):
+    """A JSON API: what requests belong to it, beside those of a route that names it as its format, and where its bodies
+    hold what. A string in no declared place is read as `other`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    match: Match | None = None
+    request: ApiRequest = ApiRequest()
+    response: ApiResponse = ApiResponse()
+
+
 class WindowSpec(Strict):
     """How text is cut, in characters; `flush_ms` is how long a slow stream's text waits for more."""
 
@@ -192,7 +243,8 @@ class Example(Strict):
     """Facts and the verdict that they must have. `text` runs the in-process detectors; `scores` stand for models.
 
     `expect` is the verdict with rules in shadow left out, `decided` the one with them counted. `mode: shadow` of the
-    whole policy does not change either, so a policy can be put in shadow without rewriting its examples.
+    whole policy does not change either, so a policy can be put in shadow without rewriting its examples. `item`: the
+    text is that of one item of an answer's list.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
@@ -215,6 +267,7 @@ class Example(Strict):
         "grpc",
         "binary",
     ] = ""
+    item: bool = False
     expect: VerdictName
     decided: VerdictName | None = None
 
@@ -230,6 +283,7 @@ class Document(Strict):
     detectors: dict[Identifier, DetectorSpec] = {}
     rules: list[RuleSpec] = []
     uninspectable: Uninspectable = Uninspectable()
+    apis: list[ApiSpec] = []
     routes: list[RouteSpec] = []
     examples: list[Example] = []
 
@@ -239,6 +293,11 @@ _AT: dict[tuple[str, ...], type[BaseModel]] = {
     ("detectors", "*"): Classification,
     ("rules", "*"): RuleSpec,
     ("uninspectable",): Uninspectable,
+    ("apis", "*"): ApiSpec,
+    ("apis", "*", "match"): Match,
+    ("apis", "*", "request"): ApiRequest,
+    ("apis", "*", "response"): ApiResponse,
+    ("apis", "*", "response", "items"): ApiItems,
     ("routes", "*"): RouteSpec,
     ("routes", "*", "match"): Match,
     ("routes", "*", "window"): WindowSpec,
@@ -264,6 +323,7 @@ _PLAIN = {
 _PATTERNS = {
     r"^[a-z][a-z0-9_-]{0,63}$": "must be a name: a small letter, then small letters, digits, '-' and '_', at most 64",
     r"^([a-z][a-z0-9_-]{0,63})?$": "must be a name: a small letter, then small letters, digits, '-' and '_'",
+    r"^[a-z][a-z0-9_]{0,63}$": "must be a name: a small letter, then small letters, digits and '_', at most 64",
     r"^[a-z_][a-z0-9_]{0,63}$": "must be an identifier: small letters, digits and '_', not beginning with a digit",
     r"^[a-z0-9][a-z0-9-]{0,63}$": "must be a header's name: small letters, digits and '-'",
     r"^[\x21-\x7e]([\x20-\x7e]{0,254}[\x21-\x7e])?$": "must be a header's value: printable ASCII, at most 256",
@@ -309,7 +369,7 @@ def _problem(source: Source, error: dict[str, Any]) -> Problem:
 
 def _is_entry(path: Path) -> bool:
     """Whether what follows `path` is a name or number that the operator chose, not a key."""
-    return path in (("detectors",), ("rules",), ("routes",), ("examples",))
+    return path in (("detectors",), ("rules",), ("apis",), ("routes",), ("examples",))
 
 
 def _path(data: Any, loc: tuple[str | int, ...]) -> Path:

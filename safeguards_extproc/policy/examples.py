@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from safeguards_extproc.core.decision import Facts, Verdict
 from safeguards_extproc.core.text import Direction, Kind
@@ -25,6 +26,9 @@ def facts(policy: CompiledPolicy, example: Example) -> Facts:
     if example.scores or example.text is not None:
         known.absorb(kind, example.scores)
     known.failed.update(example.failed)
+    if example.item:
+        known.outside = Facts(direction, known.features)
+        known.items = [replace(known, outside=None)]
     return known
 
 

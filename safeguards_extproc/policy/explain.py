@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from safeguards_extproc.core.decision import Facts, Placeholder, Verdict
+from safeguards_extproc.core.decision import Facts, Fired, Placeholder, Verdict
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.decide import Rule, failures, truths, view
@@ -14,30 +14,31 @@ def explain(policy: CompiledPolicy, facts: Facts) -> list[str]:
     """A line for each rule of the direction, each failure, and the verdict."""
     book, verdict = policy.book, policy.decide(facts)
     lines = [f"{facts.direction.value}, policy {policy.document.name} {policy.digest[:12]}"]
-    true, unknown = truths(book, facts)
-    causes = {fired.rule: fired.cause for fired in verdict.fired}
-    for index, rule in enumerate(book.lanes[facts.direction].rules):
+    lane = book.lanes[facts.direction]
+    true, unknown = truths(lane, facts)
+    known = {fired.rule: fired for fired in verdict.fired}
+    for index, rule in enumerate(lane.rules):
         state = "true" if index in true else "unknown" if index in unknown else "false"
-        lines.append(_rule(rule, state, causes.get(rule.ask.name, ""), facts, book.enforced))
+        lines.append(_rule(rule, state, known.get(rule.ask.name), facts))
     if facts.uninspectable:
         meaning = book.uninspectable.get(facts.uninspectable, "block")
         lines.append(f"the body could not be read ({facts.uninspectable}): {meaning}")
-    if facts.failed or facts.skipped:
-        for detector, meaning in failures(book, facts).items():
-            reason = facts.failed.get(detector) or facts.skipped[detector]
-            lines.append(f"detector {detector} gave no answer ({reason}): {meaning}")
+    for detector, meaning in failures(book, facts).items():
+        reason = facts.failed.get(detector) or facts.skipped[detector]
+        lines.append(f"detector {detector} gave no answer ({reason}): {meaning}")
     lines.append(_verdict(verdict, book.enforced))
     return lines
 
 
-def _rule(rule: Rule, state: str, cause: str, facts: Facts, enforced: bool) -> str:
+def _rule(rule: Rule, state: str, fired: Fired | None, facts: Facts) -> str:
     seen = ", ".join(_seen(rule, facts)) or "nothing"
     kinds = f" in {', '.join(sorted(kind.value for kind in rule.kinds))}" if rule.kinds else ""
     line = f"rule {rule.ask.name}{kinds}: {rule.text} saw {seen}: {state}"
-    if cause:
-        shadow = "" if enforced and rule.ask.enforced else ", in shadow"
-        line += f", so {rule.ask.action.value}{shadow}"
-        if cause == "missing":
+    if fired is not None:
+        line += f", so {fired.action.value}{'' if fired.enforced else ', in shadow'}"
+        if fired.action is not rule.ask.action:
+            line += f" (there is no item to {rule.ask.action.value})"
+        if fired.cause == "missing":
             line += " (fires on missing)"
     elif state == "unknown":
         line += ", so nothing"

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import re2  # type: ignore[import-untyped]
 
@@ -50,34 +49,26 @@ def authority(host: str) -> str:
     return host.rstrip(".")
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    methods: frozenset[str]
-    hosts: Any
-    paths: Any
-    route: Route
+Row = TypeVar("Row")
 
 
-class Table:
-    """The routes of a policy, and a catch-all at their end unless the last of them is one."""
+class _Entry(Generic[Row]):
+    def __init__(self, match: Match, row: Row) -> None:
+        self.methods = frozenset(match.methods)
+        self.hosts, self.paths = _patterns(match.hosts, ".*"), _patterns(match.paths, "[^/]*")
+        self.row = row
 
-    def __init__(self, specs: Sequence[RouteSpec]) -> None:
-        self.routes = tuple(route(spec) for spec in specs)
-        if not specs or not matches_all(specs[-1].match):
-            self.routes += (Route("default"),)
-        self._entries = [
-            _Entry(
-                frozenset(spec.match.methods),
-                _patterns(spec.match.hosts, ".*"),
-                _patterns(spec.match.paths, "[^/]*"),
-                row,
-            )
-            for spec, row in zip(specs, self.routes, strict=False)
-        ]
-        self._cache: dict[tuple[str, str, str], Route] = {}
 
-    def find(self, method: str, host: str, path: str) -> Route:
-        """The first route that matches."""
+class Matches(Generic[Row]):
+    """Rows, each with what it takes; `otherwise` is what none of them takes."""
+
+    def __init__(self, rows: Sequence[tuple[Match, Row]], otherwise: Row) -> None:
+        self._entries = [_Entry(match, row) for match, row in rows]
+        self._otherwise = otherwise
+        self._cache: dict[tuple[str, str, str], Row] = {}
+
+    def find(self, method: str, host: str, path: str) -> Row:
+        """The first row that matches."""
         key = (method, host, path)
         found = self._cache.get(key)
         if found is None:
@@ -88,7 +79,7 @@ class Table:
                 self._cache[key] = found
         return found
 
-    def _search(self, method: str, host: str, path: str) -> Route:
+    def _search(self, method: str, host: str, path: str) -> Row:
         for entry in self._entries:
             if entry.methods and method not in entry.methods:
                 continue
@@ -96,8 +87,20 @@ class Table:
                 continue
             if entry.paths is not None and not entry.paths.fullmatch(path):
                 continue
-            return entry.route
-        return self.routes[-1]
+            return entry.row
+        return self._otherwise
+
+
+class Table:
+    """The routes of a policy, and a catch-all at their end unless the last of them is one."""
+
+    def __init__(self, specs: Sequence[RouteSpec]) -> None:
+        self.routes = tuple(route(spec) for spec in specs)
+        if not specs or not matches_all(specs[-1].match):
+            self.routes += (Route("default"),)
+        self.find = Matches(
+            [(spec.match, row) for spec, row in zip(specs, self.routes, strict=False)], self.routes[-1]
+        ).find
 
 
 def route(spec: RouteSpec) -> Route:

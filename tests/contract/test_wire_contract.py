@@ -1,4 +1,4 @@
-"""The contract of wire formats, run over every row of the table; then over formats with planted faults."""
+"""The contract of wire formats, run over every row of the table and declared APIs; then with planted faults."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeguards_extproc import wire
 from safeguards_extproc.core.text import Document, Edit, Format, Framer, Reading, Refusal, StreamReader
-from safeguards_extproc.wire import FORMATS
 from safeguards_extproc.wire.openai_chat import OpenAIChat
 from safeguards_extproc.wire.openai_stream import ChatStream
 from tests.contract import wire_contract as contract
+from tests.declarations import DECLARED
 
+FORMATS: dict[str, Format] = {**wire.FORMATS, **DECLARED}
 READABLE = [name for name in FORMATS if name not in contract.NO_DIALOGUE | {"opaque"}]
 STREAMED = [name for name in FORMATS if name not in contract.STREAMLESS | contract.NO_DIALOGUE]
 every_format = pytest.mark.parametrize("name", FORMATS)

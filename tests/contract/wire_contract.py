@@ -1,4 +1,4 @@
-"""What every row of `wire.FORMATS` promises. Each check raises AssertionError where a format breaks its promise."""
+"""What every row of `wire.FORMATS` and every declared API promises. A check raises AssertionError if one does not."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from safeguards_extproc.core.text import Channel, Edit, Format, Framer, Kind, Refusal, Segment
 from safeguards_extproc.errors import MALFORMED, MalformedBody
 from safeguards_extproc.wire import eventstream, sse, strict_json
+from tests.declarations import DECLARED
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CHUNKS = (1, 7, 1000, 1 << 30)
@@ -27,8 +28,8 @@ REASONS = (
     "timeout",
 )
 MARK = "‹redacted›"
-STREAMLESS = frozenset(("openai_embeddings", "openai_moderations"))
-"""Formats whose answers are numbers: none is streamed, and none can say no."""
+STREAMLESS = frozenset(("openai_embeddings", "openai_moderations")) | DECLARED.keys()
+"""Formats whose answers are numbers, or what a policy declares: none is streamed, and none can say no."""
 
 NO_DIALOGUE = frozenset(("openai_media", "batches"))
 """Formats whose answers are no turn of a dialogue: their own tests hold them to the promises that they can keep."""

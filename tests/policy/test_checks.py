@@ -52,6 +52,22 @@ WRONG = [
         rule("on: request, then: suspend, retry_after_s: 5"),
         at(2, "rules[0].retry_after_s: belongs to then: throttle, not to then: suspend"),
     ),
+    (
+        rule("then: drop"),
+        at(2, "rules[0].then: drop is possible in: response, nothing sent; response, partly sent (write on: response)"),
+    ),
+    (
+        rule("on: response, then: drop") + "routes: [{name: a, release: follow}]",
+        at(
+            2,
+            "rules[0].then: drop cannot work on route 'a' with release: follow, because the answer has gone on before "
+            f"the verdict (policy.yaml:{LINES + 3} or on: of this rule)",
+        ),
+    ),
+    (
+        "examples: [{name: e, on: request, item: true, expect: allow}]",
+        at(1, "examples[0].item: only an answer lists items (write on: response)"),
+    ),
     (rule("then: redact"), at(2, "rules[0].then: then: redact needs entities")),
     (
         rule("then: block, entities: [email]"),

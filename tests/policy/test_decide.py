@@ -13,7 +13,7 @@ from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, F
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import FAILURES
 from safeguards_extproc.policy.cel import Names, parse, scores
-from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, compose, decide, judge, lane, soften
+from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, compose, decide, judge, soften, write
 from tests.policy.written import facts
 
 BOTH = frozenset(Direction)
@@ -28,8 +28,8 @@ def rule(name: str, when: str, action: Action = Action.BLOCK, *kinds: Kind, fire
 
 
 def book(*rules: Rule, enforced: bool = True, **uninspectable: str) -> Book:
-    lanes = {direction: lane(rules, direction) for direction in Direction}
-    return Book(lanes, {name: Reach(BOTH, frozenset(), name) for name in NAMES.labels}, uninspectable, enforced)
+    reaches = {name: Reach(BOTH, frozenset(), name) for name in NAMES.labels}
+    return write(rules, reaches, uninspectable, "enforce" if enforced else "shadow")
 
 
 def causes(verdict: Verdict) -> list[tuple[str, str]]:
@@ -210,6 +210,87 @@ def test_what_cannot_be_read_may_pass() -> None:
     flagged = decide(book(unread="flag"), Facts(Direction.REQUEST, uninspectable="unread"))
     assert (flagged.action, flagged.annotations) == (Action.ANNOTATE, {"uninspected": "unread"})
     assert decide(book(unread="allow"), Facts(Direction.REQUEST, uninspectable="unread")) is ALLOWED
+
+
+DROPS = [
+    rule("drop", "scores.block.x > 0.5", Action.DROP, category="unsafe", annotations={"list": "shortened"}),
+    rule("mask", "scores.block.x > 0.9", Action.REDACT, redact=frozenset({"email"})),
+]
+
+
+def at(*positions: int) -> frozenset[int]:
+    return frozenset(positions)
+
+
+def listing(*items: dict[str, float], outside: dict[str, float] | None = None, **failed: str) -> Facts:
+    """What is known of an answer whose items have these scores; the last of them has failures, too."""
+    known = facts({}, kind=Kind.CONTENT, direction=Direction.RESPONSE)
+    known.items = [facts(item, kind=Kind.CONTENT, direction=Direction.RESPONSE) for item in items]
+    known.outside = facts(outside, kind=Kind.CONTENT, direction=Direction.RESPONSE)
+    for each in (*items, outside or {}):
+        known.absorb(Kind.CONTENT, each)
+    if items:
+        known.items[-1].failed.update(failed)
+    known.failed.update(failed)
+    return known
+
+
+def test_a_bad_item_does_not_condemn_the_rest() -> None:
+    """It goes; every other rule sees the text of all items."""
+    verdict = decide(book(*DROPS), listing({"block.x": 0.95}, {"block.x": 0.1}, {"block.x": 0.6}, {}))
+    assert (Action.DROP, at(0, 2), at(0, 2)) == (verdict.action, verdict.drop, verdict.would_drop)
+    assert [("mask", "true"), ("drop", "true")] == causes(verdict)
+    assert (frozenset({"email"}), "shortened") == (verdict.redact, verdict.annotations["list"])
+
+
+def test_what_is_in_no_item_cannot_be_dropped() -> None:
+    """There a rule that drops blocks, as it does where no items are listed, and before the items are known."""
+    for known in (
+        listing({}, outside={"block.x": 0.6}),
+        facts({"block.x": 0.6}, kind=Kind.CONTENT, direction=Direction.RESPONSE),
+    ):
+        verdict = decide(book(*DROPS), known)
+        assert (Action.BLOCK, "unsafe", at()) == (verdict.action, verdict.category, verdict.drop)
+        assert verdict.fired == (Fired("drop", Action.BLOCK, True),)
+    known = listing({"block.x": 0.6})
+    known.items = ()
+    assert decide(book(*DROPS), known) is ALLOWED
+
+
+def test_a_drop_in_shadow_is_counted_and_not_done() -> None:
+    """Of the rule, or of the whole policy."""
+    soft = [replace(DROPS[0], ask=replace(DROPS[0].ask, enforced=False))]
+    for shadow in (book(*soft), book(DROPS[0], enforced=False)):
+        verdict = decide(shadow, listing({"block.x": 0.95}, {"block.x": 0.1}))
+        assert (Action.ALLOW, Action.DROP) == (verdict.action, verdict.decided)
+        assert (at(), at(0)) == (verdict.drop, verdict.would_drop)
+        assert verdict.fired == (Fired("drop", Action.DROP, False),)
+
+
+def test_one_rule_in_force_and_one_in_shadow() -> None:
+    """Only what a rule in force drops goes."""
+    shadow = rule("later", "scores.allow.x > 0.5", Action.DROP, enforced=False)
+    verdict = decide(book(DROPS[0], shadow), listing({"allow.x": 0.9}, {"block.x": 0.9, "allow.x": 0.9}))
+    assert (at(1), at(0, 1)) == (verdict.drop, verdict.would_drop)
+    assert [("later", False), ("drop", True)] == [(fired.rule, fired.enforced) for fired in verdict.fired]
+
+
+def test_an_item_whose_detector_failed() -> None:
+    """What the failure means is said once, for all; a rule that wants the score drops the item that has none."""
+    item = {"degrade.x": 0.1}
+    assert Action.BLOCK == decide(book(*DROPS), listing(item, block="timeout")).action
+    assert ALLOWED == decide(book(*DROPS), listing(item, allow="timeout"))
+    careful = rule("careful", "scores.degrade.x > 0.5", Action.DROP, fires=True)
+    verdict = decide(book(careful), listing(item, item, {}, degrade="timeout"))
+    assert (at(2), [("careful", "missing")]) == (verdict.drop, causes(verdict))
+
+
+def test_an_unreadable_part_blocks_the_whole() -> None:
+    """What stands in it may belong to any item."""
+    known = listing({"block.x": 0.6})
+    known.uninspectable = "unread"
+    verdict = decide(book(*DROPS, unread="block"), known)
+    assert (Action.BLOCK, at(0)) == (verdict.action, verdict.drop)
 
 
 def test_a_rule_speaks_before_a_failure() -> None:

@@ -77,3 +77,17 @@ def test_the_usual_kind() -> None:
     policy = compile_policy(document.parse(read), read, formats=FORMATS)
     kinds = [set(facts(policy, example).scores) for example in policy.document.examples]
     assert kinds == [{Kind.USER}, {Kind.CONTENT}, {Kind.TOOL}]
+
+
+def test_an_item_of_a_list() -> None:
+    """What drops an item blocks a text that is in none."""
+    text = (
+        HEAD
+        + "rules: [{name: d, when: scores.lists.codename > 0, on: response, then: drop}]\n"
+        + "examples:\n"
+        + "  - {name: a, on: response, text: Bluefinch, item: true, expect: drop}\n"
+        + "  - {name: b, on: response, text: Bluefinch, expect: block}\n"
+        + "  - {name: c, on: response, text: a finch, item: true, expect: allow}\n"
+    )
+    read = source.read(text, "p.yaml")
+    assert [] == list(run(compile_policy(document.parse(read), read, formats=FORMATS), read))

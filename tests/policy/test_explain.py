@@ -77,3 +77,13 @@ rules:
 """
     lines = explain(policy(rules), facts({"pii.email": 1.0, "pii.card": 1.0}))
     assert lines[-1] == "verdict: redact: redact card (numbered), email (restored)"
+
+
+def test_a_drop_without_an_item() -> None:
+    """What a rule asks for and what comes of it are told apart."""
+    rules = "rules: [{name: d, when: scores.lists.codename > 0, on: response, then: drop}]"
+    known = facts({"lists.codename": 1.0}, kind=Kind.CONTENT, direction=Direction.RESPONSE)
+    assert explain(policy(rules), known)[1:] == [
+        "rule d: scores.lists.codename > 0 saw lists.codename=1: true, so block (there is no item to drop)",
+        "verdict: block",
+    ]

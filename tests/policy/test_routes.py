@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc.core.decision import Gate, Limits, Release, Route
 from safeguards_extproc.policy.document import Match, RouteSpec
-from safeguards_extproc.policy.routes import CACHED, Table, authority, glob, matches_all, route
+from safeguards_extproc.policy.routes import CACHED, Matches, Table, authority, glob, matches_all, route
 
 ROUTES = [
     RouteSpec(name="health", match=Match(methods=["GET"], paths=["/healthz"]), inspect=False),
@@ -106,7 +106,7 @@ def test_a_pattern_is_no_regular_expression() -> None:
 
 def test_the_cache_is_bounded() -> None:
     """However many paths clients make up, and however long."""
-    table = Table(ROUTES)
+    table = Matches([(spec.match, spec.name) for spec in ROUTES], "default")
     for i in range(CACHED + 10):
         table.find("POST", "a", f"/v1/{i}")
     table.find("POST", "a", "/v1/" + "x" * 10_000)

@@ -9,6 +9,7 @@ from safeguards_extproc.core.record import (
     ChannelAccount,
     Checks,
     FiredRule,
+    Items,
     Phase,
     Record,
 )
@@ -36,6 +37,7 @@ PHASES = st.builds(
     features=st.dictionaries(TEXT, st.booleans() | st.integers(-(2**53), 2**53) | SCORE | TEXT, max_size=3),
     redactions=st.dictionaries(TEXT, COUNT, max_size=2),
     restored=st.dictionaries(TEXT, COUNT, max_size=2),
+    items=st.builds(Items, COUNT, COUNT, COUNT, st.lists(TEXT, max_size=2), st.lists(TEXT, max_size=2)),
     account=ACCOUNTS,
     ended_ms=MS,
 )

@@ -74,7 +74,7 @@ def plain(message: Any) -> Any:
             nested = field.message_type.fields_by_name["value"].type == FieldDescriptor.TYPE_MESSAGE
             value = {key: plain(item) if nested else item for key, item in value.items()}
         elif field.is_repeated:
-            value = [plain(item) for item in value]
+            value = [plain(item) if field.message_type is not None else item for item in value]
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             value = plain(value)
         found[field.name] = value

@@ -1,0 +1,59 @@
+"""The items of an answer's list, and what is known of each by itself: one bad item does not condemn the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from safeguards_extproc.core.decision import Facts, Result, Verdict
+from safeguards_extproc.core.record import Items
+from safeguards_extproc.core.text import Channel, Listed, Segment
+
+MOST_IDS = 100
+"""Ids of a kind that a record names."""
+
+_slug = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
+
+
+class Listing:
+    """`facts` are those of the items, in order."""
+
+    def __init__(self, listed: Listed, whole: Facts) -> None:
+        """`whole` are the facts of the answer, which learns of the list; all have its features."""
+        self._listed, self._outside = listed, Facts(whole.direction, whole.features)
+        self.facts = [Facts(whole.direction, whole.features) for _ in listed.items]
+        self._of = {channel: at for at, item in enumerate(listed.items) for channel in item.channels}
+        whole.outside = self._outside
+
+    def absorb(self, channel: Channel, found: Mapping[str, float], results: Iterable[Result]) -> bool:
+        """What detectors and models said of a window, of an item or of none; whether a verdict on all may be another
+        now."""
+        at = self._of.get(channel)
+        facts = self._outside if at is None else self.facts[at]
+        learned = facts.absorb(channel[0], found)
+        for result in results:
+            if result.failure:
+                facts.failed.setdefault(result.detector, result.failure)
+            else:
+                learned |= facts.absorb(channel[0], result.scores)
+        return learned and at is None
+
+    def staying(self, parts: Sequence[tuple[Segment, int]], gone: Collection[int]) -> list[tuple[Segment, int]]:
+        """Those of the segments that are in no item that goes."""
+        return [part for part in parts if self._of.get(part[0].channel, -1) not in gone]
+
+    def drop(self, body: bytes, gone: Collection[int]) -> bytes:
+        """The body without these items. Raises MalformedBody."""
+        return self._listed.drop(body, gone)
+
+    def record(self, verdict: Verdict, *, applied: bool) -> Items:
+        """What happened to the list; `applied`: items that the verdict drops were dropped."""
+        dropped = verdict.drop if applied else frozenset[int]()
+        decided = verdict.drop | verdict.would_drop
+        return Items(
+            len(self._listed.items), len(decided), len(dropped), self._ids(dropped), self._ids(decided - dropped)
+        )
+
+    def _ids(self, positions: Iterable[int]) -> list[str]:
+        ids = (self._listed.items[at].id for at in sorted(positions))
+        return [id_ for id_ in ids if _slug(id_)][:MOST_IDS]
