@@ -34,7 +34,9 @@ def having(*names: str) -> Looks:
 
 
 _ANTHROPIC_FIELDS = words("system anthropic_version anthropic_beta stop_sequences thinking mcp_servers output_config")
-_ANTHROPIC_BLOCKS = words("tool_use tool_result thinking redacted_thinking document search_result server_tool_use")
+_ANTHROPIC_BLOCKS = words(
+    "image tool_use tool_result thinking redacted_thinking document search_result server_tool_use"
+)
 
 
 def _first(name: str, *members: str) -> Looks:
@@ -60,7 +62,7 @@ def _anthropic_request(body: dict[str, Any]) -> bool:
     tools, messages = body.get("tools"), body["messages"]
     return (
         not _ANTHROPIC_FIELDS.isdisjoint(body)
-        or any(isinstance(tool, dict) and "input_schema" in tool for tool in _listed(tools))
+        or any(isinstance(tool, dict) and "name" in tool for tool in _listed(tools))
         or any(
             isinstance(block, dict) and block.get("type") in _ANTHROPIC_BLOCKS
             for message in _listed(messages)

@@ -32,9 +32,9 @@ STREAMLESS = frozenset(("openai_embeddings", "openai_moderations")) | DECLARED.k
 """Formats whose answers are numbers, or what a policy declares: none is streamed, and none can say no."""
 
 NO_DIALOGUE = frozenset(("openai_media", "batches"))
-"""Formats whose answers are no turn of a dialogue: their own tests hold them to the promises that they can keep."""
+"""Formats whose answers are no turn of a dialogue: none is told twice, whole and as a stream."""
 
-STEERLESS = STREAMLESS | {"openai_completions", "kserve_v2", "tgi", "bedrock_invoke"}
+STEERLESS = STREAMLESS | NO_DIALOGUE | {"openai_completions", "kserve_v2", "tgi", "bedrock_invoke"}
 """Formats whose requests may be prompts, not conversations."""
 
 ENDLESS = frozenset(("kserve_v2",))

@@ -37,7 +37,10 @@ SERVER = _names("id object model system_fingerprint service_tier usage obfuscati
 VERDICTS = _names("content_filter_results content_filter_offsets content_filter_result prompt_filter_results")
 """Members in which Azure reports its own filter."""
 
-OPAQUE = _names("signature encrypted_content")
+SEALED = "sealed"
+"""What the member `data` of redacted thinking is called here."""
+
+OPAQUE = _names("signature encrypted_content") | {SEALED}
 """Members that hold a provider's own state."""
 
 TEXTUAL = _names("file_data data")
@@ -83,8 +86,10 @@ def leaves(value: object, names: tuple[str, ...] = (), place: tuple[int, ...] = 
                 yield from leaves(item, names, place if numbered else (*place, at))
         case dict():
             index = value.get("index")
+            sealed = value.get("type") == "redacted_thinking"
             for key, item in value.items():
-                yield from leaves(item, (*names, key), (*place, index) if isinstance(index, int) else place)
+                name = SEALED if sealed and key == "data" else key
+                yield from leaves(item, (*names, name), (*place, index) if isinstance(index, int) else place)
 
 
 def events(stream: bytes) -> tuple[list[bytes], bytes]:

@@ -123,7 +123,7 @@ def test_streams_keep_the_promises(stream: bytes) -> None:
 
 def test_a_stream_says_its_text_twice() -> None:
     """In deltas and whole at the end: both are read, because both reach the client."""
-    stream = next(stream for stream in STREAMS if b"transcript" in stream)
+    stream = contract.recorded("openai_media", "transcription.response.sse")
     read = contract.texts(contract.streamed(MEDIA, stream))
     assert ("Hello Zoë", "Hello Zoë") == (read[CONTENT, "0"], read[CONTENT, "0.whole"])
     reader = MEDIA.stream()
