@@ -170,6 +170,9 @@ class ResponseLane:
             self._release_frames()
             if self._owes:
                 return
+            if self.scan.terminal:
+                self._terminate(self.scan.verdict)
+                return
             if intake.frames and not self._armed and self._stage is not Stage.ENDED:
                 self._armed = True
                 self.ctx.out.append(Wake(TIMER, self.ctx.route.windowing.flush_ms / 1000))
@@ -203,7 +206,11 @@ class ResponseLane:
             self._left -= 1
             frame = frames.popleft()
             if isinstance(frame, Frame):
-                raw = self._edited(frame)
+                try:
+                    raw = self._edited(frame)
+                except MalformedBody:
+                    self.scan.verdict = self._unmendable()
+                    break
                 consumed += len(frame.raw)
             else:
                 raw = frame
@@ -239,7 +246,8 @@ class ResponseLane:
     def _edits(self, frame: Frame, entities: frozenset[str]) -> list[Edit]:
         wanted: list[Edit] = []
         for segment, start in frame.parts:
-            spans: Sequence[Span] = chosen(self.scan.spans(segment.channel), entities)
+            known = self.scan.spans(segment.channel, start)
+            spans: Sequence[Span] = chosen(known, entities) if known and entities else ()
             if self.ctx.originals:
                 restored, spans = self._restorer.edits(segment, start, spans)
                 wanted += restored
@@ -287,7 +295,7 @@ class ResponseLane:
                 try:
                     changed = self._rewritten(whole, verdict)
                 except MalformedBody:
-                    self._terminate(Verdict(Action.BLOCK, Action.BLOCK, verdict.fired, reason="unavailable"))
+                    self._terminate(self._unmendable())
                     return
                 if changed is not None:
                     edited = changed
@@ -315,6 +323,10 @@ class ResponseLane:
         if listing is not None and verdict.drop:
             return listing.drop(body, verdict.drop)
         return body if wanted else None
+
+    def _unmendable(self) -> Verdict:
+        """What cannot be edited cannot go on: a mark ran across the punctuation of a value."""
+        return Verdict(Action.BLOCK, Action.BLOCK, self.scan.verdict.fired, reason="unavailable")
 
     def _terminate(self, verdict: Verdict) -> None:
         """The verdict ends the response: with an answer of ours while nothing was sent, else in the stream."""

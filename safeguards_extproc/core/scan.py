@@ -249,9 +249,14 @@ class Scan:
         """Characters of the channel that may go."""
         return self._windows.cleared(channel)
 
-    def spans(self, channel: Channel) -> Sequence[Span]:
-        """What detectors marked, in offsets of the channel."""
-        return self._spans.get(channel, ())
+    def spans(self, channel: Channel, since: int = 0) -> Sequence[Span]:
+        """What detectors marked, in offsets of the channel. Nobody asks again for what ends by `since`."""
+        known = self._spans.get(channel)
+        if known is None:
+            return ()
+        if known and known[0].end <= since:
+            known = self._spans[channel] = [span for span in known if span.end > since]
+        return known
 
     def places(self, channel: Channel) -> deque[Place]:
         """Where the channel mentions what was replaced in the request, in order. The caller takes out what has gone."""

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safeguards_extproc.core.decision import Action, Limits, Model, Placeholder, Release, Route, Windowing
+from safeguards_extproc.core.decision import Action, Gate, Limits, Model, Placeholder, Release, Route, Windowing
 from safeguards_extproc.core.events import BodyMode
 from safeguards_extproc.core.placeholders import Originals
+from safeguards_extproc.errors import MalformedBody
 from tests.playbook import RESPONSE, Conversation
-from tests.world import DONE, SORRY, WordPolicy, event, plain_request, plain_stream
+from tests.world import DONE, SORRY, PlainReader, WordPolicy, event, plain_request, plain_stream
 
 SMALL = Route("test", windowing=Windowing(first=4, largest=12, overlap=6))
 WORDS = {"fox": Action.REDACT, "FORBIDDEN": Action.BLOCK}
@@ -151,6 +152,35 @@ def test_nothing_is_put_back_where_nothing_was_taken(shadow: bool) -> None:
     ask = ASK if shadow else plain_request("hello")
     stream = plain_stream("to <FOX_1>")
     assert stream == Conversation(policy).request(ask).stream(stream).client_saw()
+
+
+@pytest.mark.parametrize("gate", [Gate.OVERLAP, Gate.OBSERVE])
+def test_a_request_that_has_gone_has_lost_nothing(gate: Gate) -> None:
+    """Nothing was replaced in it, so nothing is put back."""
+    stream = plain_stream("to <FOX_1>")
+    book = talk(gate=gate).stream(stream)
+    assert (ASK, stream) == (book.upstream_saw(), book.client_saw())
+
+
+def test_observability_changes_nothing() -> None:
+    """Envoy has passed both sides on long ago."""
+    policy = WordPolicy(words=WORDS, place=SMALL, placeholder=Placeholder.RESTORED)
+    book = Conversation(policy, silent=True).request(ASK).stream(plain_stream("to <FOX_1>"))
+    assert ({}, {}) == (book.record.request.redactions, book.record.response.restored)
+
+
+@pytest.mark.parametrize("ahead", ["", "a word or two "])
+def test_what_cannot_be_edited_ends_the_stream(ahead: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A format that cannot put it there says so: the answer ends as a refusal, nothing half-edited leaves."""
+
+    def unable(reader: PlainReader, frame: bytes, edits: object) -> bytes:
+        raise MalformedBody("shape")
+
+    monkeypatch.setattr(PlainReader, "edit", unable)
+    book = talk().stream(plain_stream(*([ahead] if ahead else []), "to <FOX_1>"), 9)
+    assert bool(ahead) is (book.refused is None)
+    assert b"FOX" not in book.client_saw()
+    assert "block" == book.record.response.action
 
 
 def test_a_follower_has_no_room_for_it() -> None:
