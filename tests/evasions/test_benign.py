@@ -10,6 +10,7 @@ import base64
 import json
 import random
 import textwrap
+import unicodedata
 from unittest.mock import patch
 
 import pytest
@@ -66,13 +67,36 @@ TEXTS = {
     "Hangul": "위원회는 화요일에 모여 예산을 논의했고 모두가 제안에 동의했습니다.",
     "Georgian": "კომიტეტი სამშაბათს შეიკრიბა ბიუჯეტის განსახილველად.",
     "Armenian": "Հանձնաժողովը հավաքվեց երեքշաբթի օրը՝ բյուջեն քննարկելու համար։",
+    "Telugu": "కమిటీ మంగళవారం బడ్జెట్ గురించి చర్చించింది; అందరూ ప్రతిపాదనకు అంగీకరించారు.",
+    "Malayalam": "സമിതി ചൊവ്വാഴ്ച ബജറ്റ് ചർച്ച ചെയ്തു; എല്ലാവരും നിർദ്ദേശത്തോട് യോജിച്ചു. അവന്\u200d",
+    "Ethiopic": "ኮሚቴው ማክሰኞ ስለ በጀቱ ለመወያየት ተሰበሰበ፤ ሁሉም በሐሳቡ ተስማሙ።",
+    "Khmer": "គណៈកម្មាធិការបានជួបប្រជុំនៅថ្ងៃអង្គារ ដើម្បីពិភាក្សាអំពីថវិកា។",
+    "Tibetan": "ཚོགས་ཆུང་གིས་གཟའ་མིག་དམར་ལ་སྔོན་རྩིས་སྐོར་བགྲོ་གླེང་བྱས།",
+    "Persian with joiners": "می\u200cخواهم کتاب\u200cها را بخوانم؛ نیم\u200cفاصله لازم است.",
+    "Hebrew with points": "בְּרֵאשִׁית בָּרָא אֱלֹהִים אֵת הַשָּׁמַיִם וְאֵת הָאָרֶץ.",
+    "marks of direction": "It is \u200e120 ₪\u200f, and the file is \u2066report.pdf\u2069 (in \u2067עברית\u2069).",
+    "Vietnamese, decomposed": unicodedata.normalize("NFD", "Ủy ban đã họp vào thứ Ba để thảo luận về ngân sách."),
+    "Hangul, decomposed": unicodedata.normalize("NFD", "위원회는 화요일에 모여 예산을 논의했습니다."),
     "Vietnamese": "Ủy ban đã họp vào thứ Ba để thảo luận về ngân sách, và mọi người đều đồng ý.",
     "Turkish": "Komite salı günü bütçeyi görüşmek için toplandı; ığdır, İstanbul, çağ.",
     "two scripts": "The word Москва means Moscow, 東京 means Tokyo and Αθήνα is Athens.",
     "emoji": "Great 👍🏽 work 👩‍👩‍👧‍👦 ❤️‍🔥 🏳️‍🌈 👨🏿‍💻 1️⃣ 2️⃣ 🇩🇪🇫🇷 ☺️ ✨",
+    "flags of tags": "England 🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f plays Wales 🏴\U000e0067"
+    "\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f today ⚽",
+    "emoji between words": "we 👩‍💻 ship 🚀 on 🗓️ Friday 🎉 and 🧑🏽‍🤝‍🧑🏻 celebrate 🥳 with 🍕",
     "mathematics": "∀x∈ℝ: ⌈x⌉ = −⌊−x⌋, α² + β² = γ², 𝑓(𝑥) = √𝑥, \\frac{\\theta}{2\\pi} \\nabla \\times B",
     "code": CODE,
     "a command": "curl -sS 'https://example.org/api?q=a%20b&n=10' | jq '.items[] | {id, name}' > out.json && wc -l",
+    "SQL": "SELECT u.id, COUNT(*) AS n FROM users u LEFT JOIN orders o ON o.user_id = u.id WHERE n > 3 GROUP BY 1;",
+    "a patch": "@@ -1,4 +1,4 @@\n-    return a+b\n+    return a + b  # spaces\n index 3b18e51..a9c0f4d 100644",
+    "minified code": "!function(e,t){for(var n=0,r=[];n<e.length;n++)r.push(t(e[n]));return r}([1,2,3],e=>e*2);",
+    "a dump": "00000000  89 50 4e 47 0d 0a 1a 0a  00 00 00 0d 49 48 44 52  |.PNG........IHDR|",
+    "a token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjMifQ.3Thp81rDFrKXr3WrY1MyMnNK8kKoZBX9lg-JwFznR-M expired",
+    "an address of a page": "https://example.org/s?q=caf%C3%A9+au+lait&lang=fr&u=https%3A%2F%2Fexample.org%2Fa%20b#top",
+    "HTML of a menu": "<p>Fish &amp; chips &mdash; &pound;9.50&nbsp;only &lt;today&gt;</p><!-- menu v2 -->",
+    "Markdown with quotes": '| a | b |\n|---|:-:|\n| *1* | `x = "y"` |\n\n> **Note** - - -\n\n* * *\n',
+    "a picture in XML": f'<svg><image href="data:image/png;base64,{IMAGE[:400]}"/><path d="M10 10 h 5 v-3z"/></svg>',
+    "escapes": r"caf\u00e9 \x41 \n \t C:\new\table \0 \101 &#233; %41 =E9 \N{DASH}",
     "an image": f'<img src="data:image/png;base64,{IMAGE}" alt="a chart">',
     "base64 in lines": "\n".join(textwrap.wrap(IMAGE, 76)),
     "minified JSON": json.dumps(ORDERS, separators=(",", ":")),
@@ -85,6 +109,48 @@ TEXTS = {
     "a shout": "WHAT?!?! That's $$$ and 50% off!!! @home #fun :-) ;-) <3 o_O ^_^",
     "a list": "A. first\nB. second\nC. third\n1) one 2) two - e.g. U.S. and U.K., i.e. both; C3PO, R2D2, H2O, CO2",
 }
+
+
+SCRIPTS = [
+    "Latin",
+    "Cyrillic",
+    "Greek",
+    "Arabic",
+    "Hebrew",
+    "Devanagari",
+    "Bengali",
+    "Tamil",
+    "Telugu",
+    "Malayalam",
+    "Thai",
+    "Khmer",
+    "Tibetan",
+    "Ethiopic",
+    "Hangul",
+    "Georgian",
+    "Armenian",
+]
+"""Texts that are named after their script; Han and Kana are written together."""
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, "Han", "Kana"])
+def test_a_text_is_in_the_script_that_it_is_named_after(name: str) -> None:
+    """Twelve scripts and more, none of them a sample of Latin letters by mistake."""
+    words = {"Han": "CJK", "Kana": "KATAKANA|HIRAGANA|CJK"}.get(name, name.upper()).split("|")
+    letters = [unicodedata.name(char) for char in TEXTS[name] if char.isalpha()]
+    assert sum(any(word in letter for word in words) for letter in letters) > 0.9 * len(letters) > 10
+
+
+def test_what_joins_and_what_is_packed_is_among_them() -> None:
+    """Emoji with joiners, selectors, tags and tones; joiners that a script needs; an image; JSON without a space."""
+    assert {"\u200d", "\ufe0f", "\u20e3", "\U0001f3fd"} <= set(TEXTS["emoji"])
+    assert "\U000e007f" in TEXTS["flags of tags"]
+    assert "\u200c" in TEXTS["Persian with joiners"]
+    assert "\u200d" in TEXTS["Malayalam"]
+    assert base64.b64decode(TEXTS["base64 in lines"]).startswith(b"\x89PNG")
+    assert IMAGE in TEXTS["an image"]
+    assert ORDERS == json.loads(TEXTS["minified JSON"])
+    assert ": " not in TEXTS["minified JSON"]
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -126,6 +192,29 @@ def test_redaction_of_a_stream_hits_the_place(name: str) -> None:
     data = [line[6:] for line in talk.client_saw().decode().splitlines() if line.startswith("data: {")]
     spoken = "".join(json.loads(line)["choices"][0]["delta"].get("content", "") for line in data)
     assert f"{text}\n{MASK} {text}" == spoken
+
+
+@given(st.sampled_from(sorted(TEXTS)), st.integers(0, 40))
+@settings(max_examples=60, deadline=None)
+def test_redaction_between_any_two_words(name: str, place: int) -> None:
+    """Offsets are exact wherever the address stands, in letters that fold, join, or take several code points."""
+    words = TEXTS[name].split(" ")
+    at = place % (len(words) + 1)
+    said, masked = (" ".join([*words[:at], one, *words[at:]]) for one in (ADDRESS, MASK))
+    assert plain("openai_chat", masked).body == ask(plain("openai_chat", said)).upstream_saw()
+    assert saying("openai_chat", masked).body == answer("openai_chat", saying("openai_chat", said)).client_saw()
+
+
+@given(st.lists(st.sampled_from(sorted(TEXTS)), min_size=2, max_size=5), st.sampled_from(["\n", " ", ""]))
+@settings(max_examples=60, deadline=None)
+def test_views_change_nothing_in_any_company(names: list[str], between: str) -> None:
+    """Texts side by side, as in a document of many parts."""
+    text = between.join(TEXTS[name] for name in names)
+    found = EVERYTHING.find(Kind.CONTENT, text)
+    with patch.object(compile, "expand", lambda text: (text,)):
+        alone = EVERYTHING.find(Kind.CONTENT, text)
+    assert alone.scores == found.scores
+    assert list(alone.spans) == list(found.spans)
 
 
 @given(st.lists(st.sampled_from(sorted(TEXTS)), min_size=1, max_size=4), st.integers(0, 3))
