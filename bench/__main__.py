@@ -1,7 +1,8 @@
 """`make bench`: every figure is taken beside its reference, in turn, in one run.
 
 The machine is not named by its absolute figures but by ratios: requests per second against a processor that decides
-nothing (REFERENCE=BIN, a program that takes `SOCKET duplex`), processor time per chunk, time added to a stream.
+nothing (REFERENCE=BIN, a program that takes `SOCKET duplex`), processor time per chunk, time added to a stream. The
+part `chunk` needs no Envoy: what a chunk costs in each format, against OpenAI's chat.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import rig
+from bench import chunk, rig
 from bench.rig import Processor
 from safeguards_extproc.local import triton
+from safeguards_extproc.policy.load import load as load_policy
 
 SCRIPT = Path(__file__).with_name("post.lua")
 console = Console(width=150)
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--reference", default="", help="a processor that decides nothing: PROGRAM SOCKET duplex")
     parser.add_argument("--seconds", type=int, default=5, help="of load, each time")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=["load", "stream", "screen", "memory"])
+    parser.add_argument("--only", nargs="*", default=["load", "stream", "chunk", "screen", "memory"])
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     patterns = Processor("patterns", rig.ours("policies/minimal.yaml"))
@@ -55,6 +57,8 @@ def main() -> None:
             figures["load"] = load(processors, folder, options.seconds, options.rounds)
         if "stream" in options.only:
             figures["stream"] = stream([Processor("none"), *reference, patterns], folder)
+        if "chunk" in options.only:
+            figures["chunk"] = chunks()
         if "screen" in options.only and not (missing := triton.available()):
             figures["screen"] = latency([Processor("none"), patterns, screened], folder)
         elif "screen" in options.only:
@@ -136,6 +140,18 @@ def stream(processors: list[Processor], folder: Path, streams: int = 150, events
         )
     console.print(table)
     return result
+
+
+def chunks() -> dict[str, float]:
+    """Processor time of a streamed chunk within the filter, by format."""
+    costs = chunk.cost(load_policy("policies/minimal.yaml"))
+    base = costs[chunk.BASE]
+    table = Table("format", "CPU per chunk", f"of {chunk.BASE}")
+    table.title = "a word a chunk, 50 a second, without Envoy and gRPC"
+    for name, cost in costs.items():
+        table.add_row(name, f"{cost:.1f} µs", f"{cost / base:.2f}")
+    console.print(table)
+    return costs
 
 
 def latency(processors: list[Processor], folder: Path, events: int = 150) -> dict[str, Any]:

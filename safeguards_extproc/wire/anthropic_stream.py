@@ -73,9 +73,10 @@ def refused_events(refusal: Refusal, model: str) -> list[dict[str, Any]]:
 class MessageEvents:
     """What the events of one message say, whatever frames they come in: an `invoke_chunks.Chunks`."""
 
-    __slots__ = ("_begun", "_channels", "_ended", "_head", "_open", "_tokens")
+    __slots__ = ("_begun", "_channels", "_ended", "_head", "_open", "_tokens", "goes_on")
 
     def __init__(self) -> None:
+        self.goes_on = False
         self._head: dict[str, Any] | None = None  # what message_start said: id and model
         self._channels: dict[Channel, None] = {}  # that have had text and are not closed
         self._begun = self._ended = False  # what the client has seen: message_start, message_stop
@@ -94,8 +95,10 @@ class MessageEvents:
             and type(body.get("index")) is int
             and delta["type"] == "text_delta"
         ):
+            self.goes_on = True
             self._channels[_TEXT] = None
             return Reading((Segment(_TEXT, text, _TEXT_PATH),) if text else ())
+        self.goes_on = False
         return self._read(body, data)
 
     def _read(self, body: dict[str, Any], data: bytes) -> Reading:

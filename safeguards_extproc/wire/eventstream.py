@@ -191,7 +191,11 @@ def _total(data: bytes | bytearray, at: int) -> int:
 def _headers_end(frame: bytes) -> int:
     """Where the headers of a whole frame end; its sums are right."""
     size = len(frame)
-    if size < _LEAST or _total(frame, 0) != size or crc32(frame[: -_SUM.size]) != _SUM.unpack_from(frame, size - 4)[0]:
+    if (
+        size < _LEAST
+        or _total(frame, 0) != size
+        or crc32(memoryview(frame)[:-4]) != _SUM.unpack_from(frame, size - 4)[0]
+    ):
         raise MalformedBody("framing")
     return _PRELUDE.size + int.from_bytes(frame[4:8])
 

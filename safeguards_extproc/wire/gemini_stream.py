@@ -9,6 +9,7 @@ without its bracket is no JSON.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,18 +82,23 @@ class GeminiStream:
         "_calls",
         "_channels",
         "_closed",
+        "_goes_on",
         "_head",
+        "_index",
         "_opened",
         "_read",
         "_released",
         "_seen",
         "_sent",
         "_shut",
+        "_waiting",
     )
 
     def __init__(self, *, array: bool = False) -> None:
         self._array = array
         self._calls = Calls()
+        self._waiting: deque[bool] = deque()  # of each frame that was read, whether all it adds to the last is a text
+        self._goes_on, self._index = False, -1  # the same of this frame, and the candidate of the last that did no more
         self._channels: dict[int, Channel] = {}
         self._head: dict[str, Any] = {}  # what the last chunk said of itself: for chunks of ours
         self._seen, self._sent = _Candidates(), _Candidates()
@@ -101,6 +107,12 @@ class GeminiStream:
         self._shut = False  # whether the client has got the array's end, or a body that is no array
 
     def read(self, frame: bytes) -> Reading:
+        self._goes_on = False
+        reading = self._chunk(frame)
+        self._waiting.append(self._goes_on)
+        return reading
+
+    def _chunk(self, frame: bytes) -> Reading:
         try:
             data = self._data(frame)
             if data is None:
@@ -120,7 +132,7 @@ class GeminiStream:
         """A chunk's JSON; None where a frame has none. Raises MalformedBody."""
         if self._is_event(frame):
             return event_data(frame) or None
-        if json_array.ends(frame):
+        if frame[-1:] != b"}" and json_array.ends(frame):
             if self._closed or self._opened == (b"[" in frame):
                 raise MalformedBody("framing")
             self._closed = True
@@ -159,9 +171,11 @@ class GeminiStream:
             channel = self._channels[index] = (Kind.CONTENT, str(index))
             self._seen.begun.add(index)
             self._head = _head(body)
+        self._goes_on, self._index = index == self._index and not self._closed, index
         return (Segment(channel, text, _TEXT_PATH),) if text else ()
 
     def _whole(self, body: dict[str, Any], data: bytes) -> Reading:
+        self._index = -1
         parts = Parts(self._calls)
         gemini_read.chunk(parts, body, ())
         parts.fill(data)
@@ -179,6 +193,9 @@ class GeminiStream:
         return frame[: len(frame) - len(data)] + edit_candidates(data, edits)
 
     def released(self, frame: bytes) -> None:
+        if self._waiting and self._waiting.popleft():
+            self._released += 1
+            return
         try:
             if self._is_event(frame):
                 data = event_data(frame)
@@ -191,8 +208,6 @@ class GeminiStream:
             if not data:
                 return
             self._released += 1
-            if 0 in self._sent.begun and _goes_on(data):
-                return
             body = loads(data)
         except MalformedBody:
             return
@@ -227,12 +242,6 @@ def event_data(frame: bytes) -> bytes:
     if data:
         raise MalformedBody("framing")
     return frame
-
-
-def _goes_on(data: bytes) -> bool:
-    """Whether a chunk plainly is candidate 0, not ended: True spares parsing it; False says nothing."""
-    count = data.count(b'"index"')
-    return b'"finish' not in data and (count == 0 or (count == 1 and (b'"index":0' in data or b'"index": 0' in data)))
 
 
 def _head(body: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from safeguards_extproc.wire.anthropic_stream import MessageEvents
 from safeguards_extproc.wire.bedrock_stream import ConverseStream
 from safeguards_extproc.wire.invoke_dialects import FLAT, LAST, METRICS, NOVA_EVENTS, Dialect, choices
 from safeguards_extproc.wire.invoke_read import flat
-from safeguards_extproc.wire.leaves import Leaves, aside
+from safeguards_extproc.wire.leaves import Leaves, aside, words
+from safeguards_extproc.wire.openai_stream import CHAT, goes_on
 from safeguards_extproc.wire.strict_json import loads, spans
 
 _HEAD = ("id", "object", "created", "model")
@@ -24,11 +25,18 @@ _METRICS = METRICS.encode()
 _TEXT: Channel = (Kind.CONTENT, "0")
 _TEXT_PATH: Path = ("contentBlockDelta", "delta", "text")
 _DELTA_KEYS = frozenset(("delta", "contentBlockIndex"))
+_COUNTS = words("prompt_token_count generation_token_count stop_reason stop completionReason inputTextTokenCount")
 _IDENTIFIERS = frozenset(("amazon-bedrock-guardrailAction",))
 
 
 class Chunks(Protocol):
-    """One streamed answer, without the frames it comes in."""
+    """One streamed answer, without the frames it comes in.
+
+    `goes_on`: all that the chunk which was read last adds to what the one before it said is a text, so that `released`
+    need not be told of it.
+    """
+
+    goes_on: bool
 
     def read(self, body: dict[str, Any], data: bytes) -> Reading:
         """One chunk, `body`, which stands in `data` as JSON."""
@@ -58,19 +66,39 @@ def chunks(dialect: Dialect | None) -> Chunks | None:
 class FlatChunks:
     """Texts that answer a prompt."""
 
-    __slots__ = ("_begun", "_channels", "_dialect", "_ended")
+    __slots__ = ("_begun", "_channels", "_dialect", "_ended", "_plain", "goes_on")
 
     def __init__(self, dialect: Dialect) -> None:
+        self.goes_on = self._plain = False  # whether the last chunk, and the one before it, had a text and no more
         self._dialect = dialect
         self._channels: dict[Channel, None] = {}
         self._begun = self._ended = False
 
     def read(self, body: dict[str, Any], data: bytes) -> Reading:
+        segment = self._grown(body)
+        self.goes_on, self._plain = self._plain and segment is not None, segment is not None
+        if segment is not None:
+            self._channels[_TEXT] = None
+            return Reading((segment,) if segment.text else ())
         leaves = Leaves()
         flat(leaves, body, self._dialect)
         last = METRICS in body
         self._channels |= {segment.channel: None for segment in leaves.segments}
         return Reading(leaves.segments, list(self._channels) if last else (), last, ",".join(sorted(leaves.unread)))
+
+    def _grown(self, body: dict[str, Any]) -> Segment | None:
+        """The segment of the common case, a text and nothing else that could be one; None for anything else."""
+        form, said, path = FLAT[self._dialect], body, Path()
+        if form.chunk_listed:
+            listed = body.get(form.listed)
+            if len(body) != 1 or type(listed) is not list or len(listed) != 1 or type(listed[0]) is not dict:
+                return None
+            said, path = listed[0], (form.listed, 0)
+        for name, value in said.items():
+            if name != form.text and (name not in _COUNTS or not (value is None or type(value) is int)):
+                return None
+        text = said.get(form.text)
+        return Segment(_TEXT, text, (*path, form.text)) if type(text) is str else None
 
     def released(self, data: bytes) -> None:
         self._begun = True
@@ -86,9 +114,11 @@ class FlatChunks:
 class ChatChunks:
     """OpenAI's choices, whose chunks hold deltas or, from Mistral, messages."""
 
-    __slots__ = ("_begun", "_channels", "_ended", "_finished", "_head", "_member")
+    __slots__ = ("_begun", "_channels", "_ended", "_finished", "_head", "_last", "_member", "goes_on")
 
     def __init__(self) -> None:
+        self.goes_on = False
+        self._last: int | None = None  # the choice of the last chunk, if that only went on
         self._channels: dict[Channel, None] = {}
         self._head: dict[str, Any] = {}
         self._member = "delta"
@@ -99,6 +129,15 @@ class ChatChunks:
     def read(self, body: dict[str, Any], data: bytes) -> Reading:
         if not self._head:
             self._head = {key: body[key] for key in _HEAD if isinstance(body.get(key), str | int)}
+        found = goes_on(body, CHAT.path)
+        if found is not None and found[2].keys() <= CHAT.fields:
+            index, text, _ = found
+            self.goes_on, self._last = index == self._last, index
+            channel = (Kind.CONTENT, str(index))
+            if text:
+                self._channels[channel] = None
+            return Reading((Segment(channel, text, CHAT.path),) if text else ())
+        self.goes_on, self._last = False, None
         leaves = Leaves()
         openai_read.choices(leaves, body)
         aside(leaves.segments, self._channels.__contains__)
@@ -142,15 +181,19 @@ def _ends(choice: dict[str, Any]) -> bool:
 class NovaChunks:
     """Converse's events, each an object whose one member has the event's name: they are read as what they were."""
 
-    __slots__ = ("_growing", "_stream", "_text")
+    __slots__ = ("_block", "_growing", "_stream", "_text", "goes_on")
 
     def __init__(self) -> None:
+        self.goes_on = False
+        self._block: int | None = None  # the one that the last chunk added text to
         self._stream = ConverseStream()
         self._text = False  # whether there was text that the stream was not told of
         self._growing: int | None = None  # the block of which the client was last sent text
 
     def read(self, body: dict[str, Any], data: bytes) -> Reading:
         text = _text(body)
+        block = None if text is None else text[0]
+        self.goes_on, self._block = block is not None and block == self._block, block
         if text is not None:
             self._text = True
             return Reading((Segment(_TEXT, text[1], _TEXT_PATH),) if text[1] else ())

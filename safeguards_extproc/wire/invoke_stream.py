@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -49,16 +50,25 @@ def edit_body(body: bytes, edits: Sequence[Edit]) -> bytes:
 class InvokeStream:
     """A `core.text.StreamReader`. The first chunk of a known shape says whose the stream is."""
 
-    __slots__ = ("_chunks", "_ended")
+    __slots__ = ("_chunks", "_ended", "_waiting")
 
     def __init__(self) -> None:
         self._chunks: Chunks | None = None
+        self._waiting: deque[bool] = deque()  # of each frame that was read, whether it only goes on with a text
         self._ended = False  # whether the client has seen an exception
 
     def read(self, frame: bytes) -> Reading:
+        reading = self._read(frame)
+        self._waiting.append(self._chunks is not None and self._chunks.goes_on)
+        return reading
+
+    def _read(self, frame: bytes) -> Reading:
+        if self._chunks is not None:
+            self._chunks.goes_on = False
         try:
             message = eventstream.parse(frame)
-            if not _is_chunk(message):
+            usual = message.headers == _USUAL
+            if not usual and not _is_chunk(message):
                 return _beside(message)
             body, data = _opened(message)
         except MalformedBody as error:
@@ -71,7 +81,7 @@ class InvokeStream:
             reading = Reading(leaves.segments, unread=",".join(sorted(leaves.unread)))
         else:
             reading = self._chunks.read(body, data)
-        if message.headers != _USUAL:
+        if not usual:
             _add_headers(reading, message)
         return reading
 
@@ -86,6 +96,8 @@ class InvokeStream:
         return bedrock.edit(frame, [change for change in edits if change.path[:1] == (bedrock.HEADER,)])
 
     def released(self, frame: bytes) -> None:
+        if self._waiting and self._waiting.popleft():
+            return
         try:
             message = eventstream.parse(frame)
             if message.failed:

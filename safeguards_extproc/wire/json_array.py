@@ -10,7 +10,9 @@ import re
 
 MEDIA = "application/json"
 
-_TOKEN = re.compile(rb'([{}\[\]])|"[^"\\]*(?:\\.[^"\\]*)*("?)', re.DOTALL).finditer
+_TOKEN = re.compile(
+    rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+([{}\[\]"]|\Z)', re.DOTALL
+).finditer  # each match begins where the last one ended
 _IN_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL).match
 _HEAD = re.compile(rb"[ \t\n\r]*([\[,])[ \t\n\r]*").match
 _TAIL = re.compile(rb"[ \t\n\r]*(\[[ \t\n\r]*)?\][ \t\n\r]*").fullmatch
@@ -40,7 +42,7 @@ class Framer:
         if self._array:
             start_at = 0
             for end in self._ends():
-                frames.append(bytes(buffer[start_at:end]))
+                frames.append(bytes(buffer[start_at:end] if end < len(buffer) or start_at else buffer))
                 start_at = end
             if start_at:
                 del buffer[:start_at]
@@ -68,15 +70,15 @@ class Framer:
             token = found[1]
             if token == b"{" or token == b"[":
                 depth += 1
-            elif token:
+            elif token == b"}" or token == b"]":
                 depth -= 1
                 if depth == 1:
                     ends.append(found.end())
-            elif not found[2]:
-                self._quoted = True
-                self._depth, self._seen = depth, found.end()
-                return ends
-        self._depth, self._seen = depth, len(data)
+            else:
+                at = found.end()
+                self._quoted = token == b'"'
+                break
+        self._depth, self._seen = depth, at
         return ends
 
 

@@ -79,6 +79,25 @@ CHAT = Dialect(
 AZURE_CHAT = of_azure(CHAT)
 
 
+def goes_on(body: dict[str, Any], path: Path) -> tuple[int, str, dict[str, Any]] | None:
+    """The index and the text of a chunk's only choice, which only goes on, and the choice, of which the members beside
+    are to be looked at; None for anything else. `path` is `Dialect.path`."""
+    choices = body.get("choices")
+    if type(choices) is not list or len(choices) != 1 or not body.keys() <= _CHUNK_KEYS:
+        return None
+    choice = choices[0]
+    if type(choice) is not dict or any(map(choice.get, _SAYS_MORE)):
+        return None
+    index = choice.get("index")
+    said: Any = choice
+    if len(path) > 3:
+        said = choice.get(path[2])
+        if type(said) is not dict or len(said) != 1:
+            return None
+    text = said.get(path[-1])
+    return (index, text, choice) if type(text) is str and type(index) is int else None
+
+
 def edit_choices(body: bytes, edits: Sequence[Edit]) -> bytes:
     """`body` edited; where a choice's text changes, the members that repeat its tokens become null."""
     erase = {
@@ -127,21 +146,10 @@ class ChatStream:
 
     def _plain(self, body: dict[str, Any]) -> Sequence[Segment] | None:
         """The one segment of the common case, a choice that goes on with its content; None for anything else."""
-        choices = body.get("choices")
-        if type(choices) is not list or len(choices) != 1 or not body.keys() <= _CHUNK_KEYS:
+        found = goes_on(body, self._dialect.path)
+        if found is None:
             return None
-        choice = choices[0]
-        if type(choice) is not dict or any(map(choice.get, _SAYS_MORE)):
-            return None
-        index, path = choice.get("index"), self._dialect.path
-        said: Any = choice
-        if len(path) > 3:
-            said = choice.get(path[2])
-            if type(said) is not dict or len(said) != 1:
-                return None
-        text = said.get(path[-1])
-        if type(text) is not str or type(index) is not int:
-            return None
+        index, text, choice = found
         if not choice.keys() <= self._dialect.fields and not self._is_plain_but_for_its_verdict(choice):
             return None
         if not text:
@@ -150,7 +158,7 @@ class ChatStream:
         if channel is None:
             channel = self._channels[index] = (_CONTENT, str(index))
             self._open.setdefault(channel[1], {})[channel] = None
-        return (Segment(channel, text, path),)
+        return (Segment(channel, text, self._dialect.path),)
 
     def _is_plain_but_for_its_verdict(self, choice: dict[str, Any]) -> bool:
         """Whether a choice has one member more, in which Azure's filter says nothing that is text."""
