@@ -127,7 +127,8 @@ def write(rules: Sequence[Rule], detectors: Mapping[str, Reach], uninspectable: 
 def decide(book: Book, facts: Facts) -> Verdict:
     """The verdict. Total."""
     asked = judge(book, facts)
-    items = {at: found for at, item in enumerate(facts.items) if (found := fired(book, book.dropping, item))}
+    judged = facts.items if book.dropping.rules else ()
+    items = {at: found for at, item in enumerate(judged) if (found := fired(book, book.dropping, item))}
     if items:
         each = {(ask.name, cause): (ask, cause) for ask, cause in chain.from_iterable(items.values())}
         asked += each.values()

@@ -165,14 +165,16 @@ def _text_path(value: object) -> object:
 
 
 TextSpec = Annotated[Annotated[str, Tag("plain")] | Annotated[TextPath, Tag("of a kind")], Discriminator(_text_path)]
+Texts = Annotated[list[TextSpec], Field(max_length=64)]
+Places = Annotated[list[str], Field(max_length=64)]
 
 
 class ApiRequest(Strict):
     """Where a request holds text, by default the user's, and the model's name. What is ignored is not read."""
 
-    texts: list[TextSpec] = []
+    texts: Texts = []
     model: str | None = None
-    ignore: list[str] = []
+    ignore: Places = []
 
 
 class ApiItems(Strict):
@@ -181,16 +183,16 @@ class ApiItems(Strict):
 
     path: str
     id: str | None = None
-    texts: list[TextSpec] = []
-    ignore: list[str] = []
-    count: list[str] = []
+    texts: Texts = []
+    ignore: Places = []
+    count: Places = []
 
 
 class ApiResponse(Strict):
     """Where an answer holds text, by default content. What is ignored is not read."""
 
-    texts: list[TextSpec] = []
-    ignore: list[str] = []
+    texts: Texts = []
+    ignore: Places = []
     items: ApiItems | None = None
 
 

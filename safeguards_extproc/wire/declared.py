@@ -96,7 +96,7 @@ class Declared:
         if self._items is not None:
             document.features["items"] = len(items)
             if items:
-                document.listed = Listed(items, partial(self._drop, self._items))
+                document.listed = Listed(items, partial(_drop, self._items, len(items)))
         return document
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
@@ -126,9 +126,9 @@ class Declared:
         named = isinstance(id_, str | int) and not isinstance(id_, bool)
         return Item(str(id_) if named else "", frozenset(segment.channel for segment in leaves.segments[before:]))
 
-    @staticmethod
-    def _drop(items: Items, body: bytes, gone: Collection[int]) -> bytes:
-        return lists.without(body, items.path, gone, items.counts)
+
+def _drop(items: Items, length: int, body: bytes, gone: Collection[int]) -> bytes:
+    return lists.without(body, items.path, length, gone, items.counts)
 
 
 def _read(body: bytes, max_values: int = 0) -> dict[str, Any] | list[Any]:

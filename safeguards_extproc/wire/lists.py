@@ -12,25 +12,25 @@ from itertools import groupby
 from safeguards_extproc.core.text import Path
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits, strict_json
-from safeguards_extproc.wire.json_paths import find
 
 _NUMBER = re.compile(rb'("?)(0|[1-9][0-9]{0,17})("?)').fullmatch
 
 
-def without(body: bytes, path: Path, gone: Collection[int], counts: Sequence[Path] = ()) -> bytes:
-    """`body` without the items at the positions `gone` of the list at `path`, and with each number at one of `counts`
-    less by so many, but not below 0. A count may be written in quotes; what is no whole number stays.
+def without(body: bytes, path: Path, length: int, gone: Collection[int], counts: Sequence[Path] = ()) -> bytes:
+    """`body` without the items at the positions `gone` of the list at `path`, which has `length` items, and with each
+    number at one of `counts` less by so many, but not below 0. A count may be written in quotes; what is no whole
+    number stays. `body` must be a JSON text that `strict_json.loads` accepts.
 
-    Raises MalformedBody("shape") if there is no such list, or an item is not in it.
+    Raises MalformedBody("shape") if the list has not so many items, or one that goes is not among them.
     """
-    items = find(strict_json.loads(body), path)
-    if not isinstance(items, list) or any(not 0 <= at < len(items) for at in gone):
-        raise MalformedBody("shape")
     if not gone:
         return body
-    places: list[Path] = [(*path, at) for at in range(len(items))]
+    places: list[Path] = [(*path, at) for at in range(length + 1)]
     found = strict_json.spans(body, [*places, *counts])
-    splices = list(_gaps([found[place] for place in places], gone))
+    spans = [found[place] for place in places if place in found]
+    if len(spans) != length or not 0 <= min(gone) <= max(gone) < length:
+        raise MalformedBody("shape")
+    splices = list(_gaps(spans, gone))
     for count in counts:
         if count in found and (number := _NUMBER(body[slice(*found[count])])) is not None:
             left = max(int(number[2]) - len(set(gone)), 0)

@@ -7,10 +7,10 @@ declared. A text that lies within an ignored place is read all the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from safeguards_extproc.core.text import Channel, Kind, Path, Segment
-from safeguards_extproc.wire.json_paths import Step, Steps, singular
+from safeguards_extproc.wire.json_paths import Step, Steps
 from safeguards_extproc.wire.leaves import Leaves, identifier
 from safeguards_extproc.wire.strict_json import KEY
 
@@ -27,19 +27,20 @@ class Text:
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """Where a path has come: `below` by the next step. `name` is the channel's, where texts are told apart by path."""
+    """Where declared paths have come. `below` is where they go by a name or position that one of them has, `otherwise`
+    by any other. `name` tells the channels of a body's texts apart; `strange`: the step here is no identifier."""
 
-    below: dict[Step, _Node]
+    below: dict[Step, _Node] = field(default_factory=dict)
+    otherwise: _Node | None = None
     text: Text | None = None
     name: str = ""
     ignored: bool = False
     closed: bool = False
     listed: bool = False
+    strange: bool = False
 
-    def next(self, step: str | int) -> Iterable[_Node]:
-        for key in (step, None):
-            if (node := self.below.get(key)) is not None:
-                yield node
+
+_Role = Callable[[_Node], None]
 
 
 class Places:
@@ -55,26 +56,55 @@ class Places:
         closed: Sequence[Steps] = (),
         listed: Steps | None = None,
     ) -> None:
-        self._root = _Node({})
-        for index, text in enumerate(texts):
-            node = self._at(text.path)
-            node.text, node.name = text, str(index)
-        for path in ignored:
-            self._at(path).ignored = True
-        for path in closed:
-            self._at(path).closed = True
-        if listed is not None:
-            self._at(listed).listed = True
+        declared: list[tuple[Steps, _Role]] = [(text.path, _of_text(text, str(at))) for at, text in enumerate(texts)]
+        declared += [(path, _ignore) for path in ignored]
+        declared += [(path, _close) for path in closed]
+        declared += [(listed, _list)] if listed is not None else []
+        self._root = _tree(declared)
 
     def read(self, reader: Reader, value: object, path: Path = ()) -> None:
         """Read `value`, which stands at `path`."""
-        reader.read([self._root], value, path, ignoring=False)
+        reader.read(self._root, value, path, ignoring=False)
 
-    def _at(self, path: Steps) -> _Node:
-        node = self._root
-        for step in path:
-            node = node.below.setdefault(step, _Node({}))
-        return node
+
+def _of_text(text: Text, name: str) -> _Role:
+    def role(node: _Node) -> None:
+        if node.text is None:
+            node.text, node.name = text, name
+
+    return role
+
+
+def _ignore(node: _Node) -> None:
+    node.ignored = True
+
+
+def _close(node: _Node) -> None:
+    node.closed = True
+
+
+def _list(node: _Node) -> None:
+    node.listed = True
+
+
+def _tree(declared: Iterable[tuple[Steps, _Role]]) -> _Node:
+    """The node at which the remaining steps of all these paths begin. Wildcards go along with every name, so that a
+    step is one look-up."""
+    node, further = _Node(), list[tuple[Steps, _Role]]()
+    for steps, role in declared:
+        if steps:
+            further.append((steps, role))
+        else:
+            role(node)
+    named = dict.fromkeys(steps[0] for steps, _ in further if steps[0] is not None)
+    anywhere = [(steps[1:], role) for steps, role in further if steps[0] is None]
+    if anywhere:
+        node.otherwise = _tree(anywhere)
+    for step in named:
+        inner = _tree([(steps[1:], role) for steps, role in further if steps[0] in (step, None)])
+        inner.strange = isinstance(step, str) and not identifier(step)
+        node.below[step] = inner
+    return node
 
 
 class Reader:
@@ -87,32 +117,26 @@ class Reader:
         self._leaves, self._raw, self._within, self._listed = leaves, raw, within, listed
         self._other: Channel = (Kind.OTHER, f"{within}.fields" if within else "fields")
 
-    def read(self, at: Sequence[_Node], value: object, path: Path, *, ignoring: bool) -> None:
-        """What stands at `path`, to which the declared paths `at` have come."""
-        closed = False
-        for node in at:
-            if node.listed and isinstance(value, list) and self._listed is not None:
-                self._listed(value, path)
-                return
-            if node.text is not None:
-                channel = (node.text.kind, self._within or node.name)
-                if isinstance(value, str) and not self._within and singular(node.text.path) is not None:
-                    self._leaves.text(channel, value, path)
-                else:
-                    self.whole(channel, value, path)
-                return
-            ignoring, closed = ignoring or node.ignored, closed or node.closed
+    def read(self, node: _Node, value: object, path: Path, *, ignoring: bool) -> None:
+        """What stands at `path`, to which the declared paths have come at `node`."""
+        if node.text is not None and not node.listed:
+            self._text(node.text, node.name, value, path)
+            return
+        ignoring = ignoring or node.ignored
         if isinstance(value, dict):
             for name, item in value.items():
-                self._member([child for node in at for child in node.next(name)], name, item, path, ignoring)
+                self._member(node, name, item, path, ignoring)
         elif isinstance(value, list):
+            if node.listed and self._listed is not None:
+                self._listed(value, path)
+                return
             for index, item in enumerate(value):
-                below = [child for node in at for child in node.next(index)]
-                if below:
+                below = node.below.get(index, node.otherwise)
+                if below is not None:
                     self.read(below, item, (*path, index), ignoring=ignoring)
                 elif not ignoring:
                     self._leaves.tree(self._other, item, (*path, index))
-        elif not ignoring and not (closed and isinstance(value, str) and identifier(value)):
+        elif not ignoring and isinstance(value, str) and not (node.closed and identifier(value)):
             self._leaves.tree(self._other, value, path)
 
     def whole(self, channel: Channel, value: object, path: Path) -> None:
@@ -134,10 +158,26 @@ class Reader:
                 for index, item in enumerate(value):
                     self.whole(channel, item, (*path, index))
 
-    def _member(self, below: list[_Node], name: str, item: object, path: Path, ignoring: bool) -> None:
-        if below:
-            if not ignoring and not identifier(name):
-                self._leaves.alone(self._other, name, (*path, name, KEY))
-            self.read(below, item, (*path, name), ignoring=ignoring)
-        elif not ignoring:
-            self._leaves.tree(self._other, {name: item}, path)
+    def _text(self, text: Text, name: str, value: object, path: Path) -> None:
+        channel = (text.kind, self._within or name)
+        if not isinstance(value, str):
+            self.whole(channel, value, path)
+        elif self._within or None in text.path:
+            self._leaves.alone(channel, value, path)
+        else:
+            self._leaves.text(channel, value, path)
+
+    def _member(self, node: _Node, name: str, item: object, path: Path, ignoring: bool) -> None:
+        below = node.below.get(name)
+        if below is None:
+            below = node.otherwise
+            if below is None:
+                if not ignoring:
+                    self._leaves.tree(self._other, {name: item}, path)
+                return
+            strange = not identifier(name)
+        else:
+            strange = below.strange
+        if strange and not ignoring:
+            self._leaves.alone(self._other, name, (*path, name, KEY))
+        self.read(below, item, (*path, name), ignoring=ignoring)

@@ -30,13 +30,18 @@ def demo() -> Rules:
 def full() -> Rules:
     """Every action, gate hold and release window.
 
-    On answer.test a refusal is a successful answer that says no. On patient.test a slow stream's first event waits for
-    the first text as long as it takes, so that the status can still say no.
+    The API at /garden/search is declared; plants that are poisonous are dropped. On answer.test a refusal is a
+    successful answer that says no. On patient.test a slow stream's first event waits for the first text as long as it
+    takes, so that the status can still say no.
     """
     document = demo()
     document["detectors"]["marks"] = {
         "kind": "patterns",
-        "lists": {"careful": {"keywords": ["wisteria"]}, "topic": {"keywords": ["marigold"]}},
+        "lists": {
+            "careful": {"keywords": ["wisteria"]},
+            "topic": {"keywords": ["marigold"]},
+            "poison": {"keywords": ["nightshade"]},
+        },
     }
     document["rules"] += [
         {
@@ -46,7 +51,19 @@ def full() -> Rules:
             "then": "reroute",
             "headers": dict([CAREFUL]),
         },
+        {"name": "poison", "when": "scores.marks.poison > 0", "on": "response", "then": "drop", "category": "poison"},
         {"name": "topic", "when": "scores.marks.topic > 0", "then": "annotate", "annotations": {"topic": "marigold"}},
+    ]
+    document["apis"] = [
+        {
+            "name": "garden_search",
+            "match": {"paths": ["/garden/search"]},
+            "request": {"texts": ["$.query"]},
+            "response": {
+                "texts": ["$.summary"],
+                "items": {"path": "$.plants", "id": "@.id", "texts": ["@.name", "@.about"], "count": ["$.total"]},
+            },
+        }
     ]
     document["routes"][:0] = [
         {"name": "answer", "match": {"hosts": ["answer.test"]}, "refuse_as": "answer"},
