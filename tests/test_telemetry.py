@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from safeguards_extproc.core.decision import Action
-from safeguards_extproc.core.record import Account, ChannelAccount, Checks, FiredRule, Phase, Record
+from safeguards_extproc.core.record import Account, ChannelAccount, Checks, FiredRule, Items, Phase, Record
 from safeguards_extproc.telemetry import LONGEST_VALUE, METRICS, MOST_SERIES, Metrics, configure_logging, plain_only
 
 SECRET = "my card is 4111 1111 1111 1111"
@@ -54,7 +54,9 @@ RECORD = Record(
         ended_ms=2.0,
         decided_ms=12.0,
     ),
-    response=Phase(restored={"email": 3}, account=Account(released_unscanned=True, coverage="empty")),
+    response=Phase(
+        restored={"email": 3}, items=Items(9, 3, 2), account=Account(released_unscanned=True, coverage="empty")
+    ),
 )
 
 
@@ -77,6 +79,7 @@ def test_a_record_is_counted_once_in_each_thing_it_says() -> None:
         "checks_total": (2, {"phase": "request", "detector": "screen", "result": "run"}),
         "redactions_total": (2, {"phase": "request", "entity": "email"}),
         "restored_total": (3, {"entity": "email"}),
+        "items_total": (2, {"state": "dropped"}),
         "phase_seconds_sum": (0.01, {"phase": "request", "step": "verdict"}),
     }
     assert expected == {name: (value(metrics, name, **labels), labels) for name, (_, labels) in expected.items()}

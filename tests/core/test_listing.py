@@ -162,6 +162,23 @@ def test_a_search_without_a_body() -> None:
     assert ["p-0"] == left(talk)
 
 
+def test_a_path_that_a_gateway_rewrote() -> None:
+    """Envoy's attribute names the one that the client asked for."""
+    talk = Conversation(policy(), wire=wire, attributes={"request.path": "/v1/search?page=1"})
+    talk.request(b'{"query":"powder"}', path="/backend/7").response(answer("oak", BAD))
+    assert ["p-0"] == left(talk)
+
+
+@pytest.mark.parametrize(("ignore", "status"), [("", 400), (', ignore: ["@.thumb"]', 200)])
+def test_what_cannot_be_read_of_an_item(ignore: str, status: int) -> None:
+    """A picture among the strings makes the answer unread, unless its place is ignored."""
+    results = [{"id": 1, "title": BAD}, {"id": 2, "title": "oak", "thumb": "data:image/png;base64,AAAA"}]
+    found = policy(POLICY.replace("count:", f"{ignore[2:]}, count:" if ignore else "count:"))
+    talk = search(found, json.dumps({"results": results}).encode())
+    assert status == (talk.refused.status if talk.refused is not None else talk.record.status)
+    assert ("unread" if status == 400 else "") == talk.record.response.account.uninspectable
+
+
 def test_in_shadow_the_record_says_what_would_go() -> None:
     """And everything stays."""
     talk = search(policy("mode: shadow\n" + POLICY), body := answer("oak", BAD))
