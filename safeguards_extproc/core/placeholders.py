@@ -22,6 +22,8 @@ _FORM = re.compile(rf"(?:<|({_ESCAPES})u003[cC])([A-Z0-9_]+)(?:>|\\{{1,4}}u003[e
 _BEGUN = re.compile(rf"(?:<|{_ESCAPES}u003[cC])([A-Z0-9_]*)(?:\\{{1,4}}(?:u(?:0(?:0(?:3)?)?)?)?)?\Z")
 _BEGUN_ESCAPE = re.compile(r"(?<!\\)\\{1,4}(?:u(?:0(?:0(?:3)?)?)?)?\Z")
 
+_write = json.JSONEncoder(ensure_ascii=False).encode
+
 _BRACKETS = 18
 """Characters of both brackets where they are longest."""
 
@@ -187,4 +189,4 @@ def _both(text: str, in_json: bool) -> tuple[str, str]:
 
 
 def _escaped(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    return _write(text)[1:-1]

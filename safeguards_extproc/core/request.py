@@ -296,7 +296,7 @@ class RequestLane:
             raise AssertionError("headers come first")
         if verdict.redact:
             known = "history" not in self._document.unread
-            found = masked(self._parts, self.scan.spans, verdict, numbers=known)
+            found = masked(self._parts, self.scan.marks.spans, verdict, numbers=known)
             self.phase.redactions = found.counts
             if found.edits:
                 body = format_.edit(body, found.edits)

@@ -49,7 +49,9 @@ class ResponseLane:
         self._intake = intake = Intake(ctx, self.scan)
         self._enforcing = intake.enforcing
         self._may_release = release_allowed
-        self._restorer = Restorer(ctx.originals, self.scan.places, self.phase.restored, ctx.route.limits.response_bytes)
+        self._restorer = Restorer(
+            ctx.originals, self.scan.marks.places, self.phase.restored, ctx.route.limits.response_bytes
+        )
         self._outbox = outbox(ctx.opened, Direction.RESPONSE, ctx.out)
         self._stage = Stage.HEADERS
         self._sent = self._armed = False
@@ -246,7 +248,7 @@ class ResponseLane:
     def _edits(self, frame: Frame, entities: frozenset[str]) -> list[Edit]:
         wanted: list[Edit] = []
         for segment, start in frame.parts:
-            known = self.scan.spans(segment.channel, start)
+            known = self.scan.marks.spans(segment.channel, start)
             spans: Sequence[Span] = chosen(known, entities) if known and entities else ()
             if self.ctx.originals:
                 restored, spans = self._restorer.edits(segment, start, spans)

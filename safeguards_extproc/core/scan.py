@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from safeguards_extproc.core.decision import (
     ALLOWED,
@@ -20,17 +20,16 @@ from safeguards_extproc.core.decision import (
     Model,
     Policy,
     Result,
-    Span,
     Value,
     Verdict,
     Windowing,
 )
 from safeguards_extproc.core.effects import Cancel, Classify, Effect
 from safeguards_extproc.core.listing import Listing
+from safeguards_extproc.core.marks import Marks
 from safeguards_extproc.core.placeholders import NOTHING as NO_ORIGINALS
-from safeguards_extproc.core.placeholders import Originals, Place
+from safeguards_extproc.core.placeholders import Originals
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
-from safeguards_extproc.core.redact import whole_escapes
 from safeguards_extproc.core.text import Channel, Direction, Kind, Listed, Segment
 from safeguards_extproc.core.windows import Window, Windows
 
@@ -70,7 +69,7 @@ class Unread:
 class Scan:
     """What is known of the text of one direction, and what policy says of it so far.
 
-    `wait` lists the tickets that are out. `verdict` is final once it is terminal.
+    `verdict` is final once it is terminal.
     """
 
     def __init__(
@@ -88,6 +87,7 @@ class Scan:
         self.verdict: Verdict = ALLOWED
         self.decided = False
         self.listing: Listing | None = None
+        self.marks = Marks(originals)
         self.versions: dict[str, str] = {}
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
         self._originals = originals
@@ -96,10 +96,7 @@ class Scan:
         self._unseen: deque[_Pending] = deque()
         self._looked = 0
         self._out_now: dict[int, _Pending] = {}
-        self._spans: dict[Channel, list[Span]] = {}
-        self._places: dict[Channel, deque[Place]] = {}
         self._scanned: dict[Channel, int] = {}
-        self._marked: dict[Channel, int] = {}  # up to where what was marked is final
         self._last: dict[Kind, Mapping[str, float]] = {}  # what detectors said of the last window of a kind
         self._learned = False  # whether there is more to know than at the last verdict
         self._models = [m for m in policy.models if (m.request if direction is Direction.REQUEST else m.response)]
@@ -249,22 +246,6 @@ class Scan:
         """Characters of the channel that may go."""
         return self._windows.cleared(channel)
 
-    def spans(self, channel: Channel, since: int = 0) -> Sequence[Span]:
-        """What detectors marked, in offsets of the channel. Nobody asks again for what ends by `since`."""
-        known = self._spans.get(channel)
-        if known is None:
-            return ()
-        if known and known[0].end <= since:
-            known = self._spans[channel] = [span for span in known if span.end > since]
-        return known
-
-    def places(self, channel: Channel) -> deque[Place]:
-        """Where the channel mentions what was replaced in the request, in order. The caller takes out what has gone."""
-        known = self._places.get(channel)
-        if known is None:
-            known = self._places[channel] = deque()
-        return known
-
     def coverage(self) -> str:
         """ "full" where every character of every text was scanned by every check that was due, "empty" where there was
         no text, "none" where nothing was scanned or nothing could be read, else "partial"."""
@@ -342,38 +323,12 @@ class Scan:
                 self.versions[result.detector] = result.version
         if self.listing is not None:
             self._learned |= self.listing.absorb(channel, findings.scores, pending.results or ())
-        if findings.spans or channel in self._spans:
-            self._mark(window, findings.spans)
-        if self._originals:
-            self._locate(window)
-        self._marked[channel] = max(self._marked.get(channel, 0), window.end - window.tail)
+        self.marks.take(window, findings.spans)
         if clean:
             fresh = window.end - max(window.start, self._scanned.get(channel, 0))
             if fresh > 0:
                 self.account.channels[channel[0].value].scanned += fresh
                 self._scanned[channel] = window.end
-
-    def _mark(self, window: Window, spans: Sequence[Span]) -> None:
-        # This window saw again what the last one could not see whole: its word counts for that and all that follows.
-        channel, offset, marked = window.channel, window.start - window.lead, self._marked.get(window.channel, 0)
-        if channel[0] is Kind.TOOL_CALL:
-            spans = [whole_escapes(window.text, span) for span in spans]
-        known = [span for span in self._spans.get(channel, ()) if span.end <= marked]
-        known += [
-            Span(span.start + offset, span.end + offset, span.entity) for span in spans if span.end + offset > marked
-        ]
-        self._spans[channel] = known
-
-    def _locate(self, window: Window) -> None:
-        offset, marked = window.start - window.lead, self._marked.get(window.channel, 0)
-        known = self.places(window.channel)
-        while known and known[-1].end > marked:
-            known.pop()
-        known.extend(
-            replace(place, start=place.start + offset, end=place.end + offset)
-            for place in self._originals.find(window.text)
-            if place.end + offset > marked
-        )
 
     def _tail(self, text: str) -> int:
         """What must be seen again with what follows: policy's, and what may be the beginning of a placeholder."""

@@ -171,14 +171,3 @@ def test_a_long_text_is_looked_at_a_turn_at_a_time():
         list(it.settle())
         it.turn()
     assert (False, "full") == (it.waiting, it.coverage())
-
-
-def test_marks_of_what_has_gone_are_forgotten():
-    """An answer full of addresses costs what it is long: no frame looks through the marks of all before it."""
-    it = scan(WordPolicy({"ab": Action.REDACT}), [])
-    it.push(said("ab " * 10))
-    it.close_all()
-    assert list(it.settle())
-    assert 10 == len(it.spans(CONTENT))
-    assert [24, 27] == [span.start for span in it.spans(CONTENT, 25)]
-    assert 2 == len(it.spans(CONTENT))

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from safeguards_extproc.core import intake as intake_module
+from safeguards_extproc.core import marks as marks_module
 from safeguards_extproc.core import scan as scan_module
 from safeguards_extproc.core.decision import ALLOWED, Facts, Span, Verdict
 from safeguards_extproc.core.exchange import Exchange
@@ -70,11 +71,12 @@ def lenient() -> contextlib.AbstractContextManager[object]:
 def forgetful() -> contextlib.AbstractContextManager[object]:
     """Only the marks of the last window count."""
 
-    def mark(scan: scan_module.Scan, window: Window, spans: list[Span]) -> None:
+    def take(marks: marks_module.Marks, window: Window, spans: list[Span]) -> None:
         offset = window.start - window.lead
-        scan._spans[window.channel] = [Span(one.start + offset, one.end + offset, one.entity) for one in spans]
+        known = marks._of(window.channel)
+        known.spans = [Span(one.start + offset, one.end + offset, one.entity) for one in spans]
 
-    return patch.object(scan_module.Scan, "_mark", mark)
+    return patch.object(marks_module.Marks, "take", take)
 
 
 def impatient() -> contextlib.AbstractContextManager[object]:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc import wire
 from safeguards_extproc.core import intake as intake_module
+from safeguards_extproc.core import marks as marks_module
 from safeguards_extproc.core import response as response_module
 from safeguards_extproc.core import scan as scan_module
 from safeguards_extproc.core import windows as windows_module
@@ -421,7 +422,7 @@ def test_law_2_catches_half_a_call() -> None:
 
 def test_law_2_catches_a_redaction_that_breaks_arguments() -> None:
     """Planted fault: half an escape goes with the address behind it."""
-    must_bite(law_2_watermark, patch.object(scan_module, "whole_escapes", lambda text, span: span))
+    must_bite(law_2_watermark, patch.object(marks_module, "whole_escapes", lambda text, span: span))
 
 
 # 3. Streamed or not, same text, same verdict.
