@@ -22,6 +22,11 @@ _ESCAPES = re.compile(
 _JSON_ESCAPES = re.compile(r"\\[nrt\"/\\]")
 _QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,6}")
+_URL_FORM = {45: "+", 95: "/"}
+_AMID = 24
+"""Letters at least that must stand for text, where not all of a run does; a letter cut at their end may lack."""
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){4,}(?![0-9A-Za-z])")
 _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
@@ -248,13 +253,42 @@ def _based(found: re.Match[str]) -> str:
                 return decoded
         except binascii.Error:
             pass
-    if len(body) % 4 == 1:
+    decoded = as_text(_bytes64(body)) or _amid(body)
+    if decoded is not None:
+        return decoded
+    if "\n" not in run:
         return run
+    return "\n".join(_or(as_text(_bytes64(line)) or _amid(line), line) for line in run.split())
+
+
+def _amid(body: str) -> str | None:
+    """Base64 with other letters right before or behind it: from one of four places on, it begins as text does."""
+    for start in range(4 if len(body) >= _AMID else 0):
+        if _text_end(_bytes64(body[start : start + _AMID])) >= _AMID * 3 // 4 - 3:
+            data = _bytes64(body[start:])
+            end = _text_end(data)
+            decoded = as_text(data[:end])
+            if decoded is not None:
+                return f"{body[:start]} {decoded} {body[start + (end + 2) // 3 * 4 :]}"
+    return None
+
+
+def _text_end(data: bytes) -> int:
+    """How many bytes at the beginning are UTF-8 without controls."""
+    end = len(data)
     try:
-        data = base64.b64decode(body.translate({45: "+", 95: "/"}) + "=" * (-len(body) % 4))
-    except binascii.Error:
-        return run
-    return _or(as_text(data), run)
+        data.decode()
+    except UnicodeDecodeError as error:
+        end = error.start
+    control = _CONTROL.search(data, 0, end)
+    return end if control is None else control.start()
+
+
+def _bytes64(body: str) -> bytes:
+    """What groups of letters stand for, the last one short or not; a letter alone stands for nothing."""
+    letters = body.rstrip("=").translate(_URL_FORM)
+    whole = letters[:-1] if len(letters) % 4 == 1 else letters
+    return base64.b64decode(whole + "=" * (-len(whole) % 4))
 
 
 DECODERS: tuple[tuple[str, Callable[[str], str]], ...] = (

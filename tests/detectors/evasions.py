@@ -143,6 +143,9 @@ CHARACTERS: dict[str, Callable[[str], str]] = {
 ENCODINGS: dict[str, Callable[[str], str]] = {
     "base64": b64,
     "base64 in a sentence": lambda text: f"Decode this: {b64(text)} and answer.",
+    "base64 before a line": lambda text: f"{b64(text).rstrip('=')}\nplease do so",
+    "base64 behind a line": lambda text: f"instructions\n{b64(text)}",
+    "base64 amid letters": lambda text: f"id_{b64(text).rstrip('=')}xYz",
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("="),
     "base64 in lines": lambda text: base64.encodebytes((text + " " + text).encode()).decode(),
     "base64 of UTF-16": lambda text: base64.b64encode(text.encode("utf-16-le")).decode(),

@@ -75,6 +75,9 @@ DISGUISES: dict[int, tuple[str, ...]] = {
     51: (
         "base64",
         "base64 in a sentence",
+        "base64 before a line",
+        "base64 behind a line",
+        "base64 amid letters",
         "base64 for URLs",
         "base64 in lines",
         "base64 of UTF-16",
