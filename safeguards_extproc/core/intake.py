@@ -263,8 +263,8 @@ class Intake:
             scan.account.bytes_decoded = len(body)
             document = ctx.format.read_response(body, self.status)
         except MalformedBody as error:
-            # An error of a gateway on the way is often a page, not the API's: unknown rather than broken.
-            other = media.ANSWER if self.status >= 400 else "malformed"
+            # A redirect or an error of a gateway is often a page, not the API's: unknown rather than broken.
+            other = media.ANSWER if self.status >= 300 else "malformed"
             self._give_up_reading("encoding" if error.reason == "content-encoding" else other)
             return
         except LimitExceeded:

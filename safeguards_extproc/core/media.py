@@ -8,7 +8,8 @@ WEBSOCKET = "websocket"
 """The connection turns into a tunnel: WebSocket, any other upgrade, CONNECT."""
 
 ANSWER = "opaque-answer"
-"""An answer that no format reads, where no text was asked for: to a request without a body, or an error page."""
+"""An answer that no format reads, where no text was asked for: to a request without a body, or the page of a redirect
+or an error."""
 
 _TEXTUAL = ("json", "xml", "yaml", "x-www-form-urlencoded", "javascript", "graphql")
 _NO_UPGRADE = frozenset(("h2c", "h2", "http/2.0"))

@@ -126,7 +126,7 @@ class Uninspectable(Strict):
     """What it means that a body could not be read, by the reason. `flag` lets it pass and says so.
 
     `opaque` is text or JSON that no format knows; `opaque-answer` an answer that no format knows to a request without
-    a body, or an error page; `websocket` any tunnel; `grpc` and `binary` what a media type names.
+    a body, or the page of a redirect or an error; `websocket` any tunnel; `grpc` and `binary` what a media type names.
     """
 
     opaque: OnUninspectable = "block"

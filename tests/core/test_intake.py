@@ -72,10 +72,11 @@ def test_held_bytes_are_counted():
 def test_an_error_page_is_unknown_not_broken():
     """A gateway's 502 is no body of the API, and no answer of a model: policy may let it pass where others may not."""
     talk = asked(WordPolicy()).response(b"<html>Bad gateway</html>", status=502)
+    moved = asked(WordPolicy()).response(b"<html>Moved</html>", status=307)
     broken = asked(WordPolicy()).response(b"<html>Welcome</html>", status=200)
 
-    seen = [one.record.response.account.uninspectable for one in (talk, broken)]
-    assert ["opaque-answer", "malformed"] == seen
+    seen = [one.record.response.account.uninspectable for one in (talk, moved, broken)]
+    assert ["opaque-answer", "opaque-answer", "malformed"] == seen
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "image/png", "text/event-stream"])
