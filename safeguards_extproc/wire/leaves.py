@@ -34,6 +34,9 @@ SCHEMA_WORDS = words(
 SCHEMA_IDENTIFIERS = words("type syntax ttl required $ref")
 """Members of a schema whose values are from closed sets, or names that the schema gives elsewhere."""
 
+_TELLING = frozenset((str, dict, list))
+"""Types of values in which there may be text."""
+
 _MEDIA_URL = re.compile(r"data:(image|audio|video|font)/", re.IGNORECASE).match
 
 
@@ -88,11 +91,11 @@ class Leaves:
             for key, item in value.items():
                 if not (identifier(key) if words is None else key in words):
                     self.alone(channel, key, (*path, key, KEY))
-                if isinstance(item, str | dict | list) and not (key in identifiers and _closed(item)):
+                if type(item) in _TELLING and not (key in identifiers and _closed(item)):
                     self.tree(channel, item, (*path, key), identifiers, words)
-        elif isinstance(value, list):
+        elif isinstance(value, list) and not _TELLING.isdisjoint(map(type, value)):
             for index, item in enumerate(value):
-                if isinstance(item, str | dict | list):
+                if type(item) in _TELLING:
                     self.tree(channel, item, (*path, index), identifiers, words)
 
     def rest(
@@ -105,7 +108,7 @@ class Leaves:
     ) -> None:
         """What an object holds beside `known` members, which the caller reads, and identifiers."""
         for key, value in members.items():
-            if key not in known and isinstance(value, str | dict | list):
+            if key not in known and type(value) in _TELLING:
                 self.tree(channel, {key: value}, path, identifiers)
             elif key not in known and not identifier(key):
                 self.alone(channel, key, (*path, key, KEY))

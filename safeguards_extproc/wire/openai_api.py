@@ -31,9 +31,9 @@ _ERRORS = {
 }
 
 
-def read_object(body: bytes, max_values: int = 0) -> dict[str, Any]:
-    """The JSON object that a body is; MalformedBody("shape") if it is another value."""
-    value = loads(body, max_values=max_values)
+def read_object(body: bytes, max_values: int = 0, *, exact: bool = True) -> dict[str, Any]:
+    """The JSON object that a body is; MalformedBody("shape") if it is another value. `exact` as in `loads`."""
+    value = loads(body, max_values=max_values, exact=exact)
     if not isinstance(value, dict):
         raise MalformedBody("shape")
     return value

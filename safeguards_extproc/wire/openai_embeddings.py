@@ -44,7 +44,7 @@ class OpenAIEmbeddings:
     def read_response(self, body: bytes, status: int) -> Document:
         if status >= 400:
             return read_error(body)
-        answer, leaves = read_object(body), Leaves()
+        answer, leaves = read_object(body, exact=False), Leaves()
         data, model = answer.get("data"), answer.get("model")
         for index, item in enumerate(data if isinstance(data, list) else ()):
             here: Path = ("data", index)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 from safeguards_extproc.core.text import Path
@@ -55,18 +56,25 @@ def _constant(_: str) -> object:
 # A short body cannot hold a number that is too long: it is spared a Python call for each integer.
 _short: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_constant=_constant)
 _long: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=_float, parse_int=_int, parse_constant=_constant)
+_numeric: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
+_vague: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=len, parse_constant=_constant)
 _lenient: Any = json.JSONDecoder()
 _scan_short, _scan_long = _short.scan_once, _long.scan_once
+_scan_numeric, _scan_vague = _numeric.scan_once, _vague.scan_once
 _scan_over, _scan_string = _lenient.scan_once, _lenient.parse_string
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 _surrogate = re.compile(rb"\\u[dD]").search
 _space = re.compile(r"[ \t\n\r]*").match
+_shape_of_numbers = bytes.maketrans(b"123456789E", b"000000000e")
+_HOLDERS = frozenset((dict, list))
+_SAMPLE, _SELDOM = 4096, 32  # bytes that show what a body is made of, and how many for each comma are few commas
 
 
-def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0) -> Any:
+def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0, exact: bool = True) -> Any:
     """The value of `body`, which is one JSON text in UTF-8 without BOM; only MalformedBody is raised.
 
     Offsets of errors are bytes, where the scanner tells one. `max_values` 0 is any number of values.
+    Without `exact` any number may stand for a fraction: for those who want to know only that it is one.
     """
     if body.startswith(BOM):
         raise MalformedBody("encoding", offset=0)
@@ -78,7 +86,7 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0) -> An
         raise MalformedBody("encoding", offset=error.start) from None
     start = 0 if text[:1] in ("{", "[") else _end(_space(text, 0))
     try:
-        value, end = (_scan_short if len(text) <= _DIGITS else _scan_long)(text, start)
+        value, end = _scanner(body, exact)(text, start)
     except StopIteration as stop:
         raise MalformedBody("syntax", offset=_bytes(text, stop.value)) from None
     except json.JSONDecodeError as error:
@@ -96,6 +104,21 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0) -> An
     if b"\\" in body and _surrogate(body):
         _check_surrogates(value)
     return value
+
+
+def _scanner(body: bytes, exact: bool) -> Any:
+    """The cheapest scanner that sees every number which is out of range."""
+    if len(body) <= _DIGITS:
+        return _scan_short
+    # Many commas are many numbers, as in a vector: worth a look at their shapes. Without an exponent of three digits
+    # and a run of 200 there is none that the C scanner takes for infinite. (Searching backwards looks for the "e".)
+    middle = len(body) // 2
+    if body.count(b",", middle, middle + _SAMPLE) * _SELDOM < min(len(body) - middle, _SAMPLE):
+        return _scan_long
+    plain = body.translate(_shape_of_numbers, b"+")
+    if plain.rfind(b"e000") >= 0 or b"0" * 200 in plain:
+        return _scan_long
+    return _scan_numeric if exact else _scan_vague
 
 
 def spans(body: bytes, paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
@@ -191,18 +214,17 @@ def _more_than(values: int, body: bytes) -> bool:
 
 
 def _check_depth(value: object, most: int) -> None:
-    level: Collection[object] = [value] if isinstance(value, dict | list) else []
-    depth = 0
-    while level:
+    items, depth = [value], 0
+    while True:
+        objects = [item for item in items if type(item) is dict]
+        arrays = [item for item in items if type(item) is list]
+        if not objects and not arrays:
+            return
         depth += 1
         if depth > most:
             raise MalformedBody("depth")
-        level = [
-            item
-            for holder in level
-            for item in (holder.values() if isinstance(holder, dict) else holder if isinstance(holder, list) else ())
-            if isinstance(item, dict | list)
-        ]
+        holding = (array for array in arrays if not _HOLDERS.isdisjoint(map(type, array)))
+        items = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(holding)]
 
 
 def _check_surrogates(value: object) -> None:

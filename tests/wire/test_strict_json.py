@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from math import inf
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc.core.text import Path
 from safeguards_extproc.errors import MALFORMED, MalformedBody
+from safeguards_extproc.wire import strict_json
 from safeguards_extproc.wire.strict_json import KEY, MAX_DEPTH, MAX_VALUES, loads, spans
 
 AMBIGUOUS = {
@@ -55,6 +58,36 @@ def test_ambiguous_json_is_refused_with_its_reason(reason: str, body: bytes) -> 
 def test_every_reason_that_json_can_have_is_shown() -> None:
     """The table of bad bodies leaves out no reason but those of other modules."""
     assert set(MALFORMED) - {"shape", "content-encoding", "framing", "values"} == set(AMBIGUOUS)
+
+
+VECTOR = ",".join(["-0.0123", "4e-05", "7", "1e+99", "0", "9" * 150] * 400)
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999", "-1E+0400", "9" * 400, "1" * 5000, "9" * 250 + "e99", "NaN", "-Infinity", "01"]
+)
+@pytest.mark.parametrize("place", [0, len(VECTOR) // 2, len(VECTOR)])
+def test_no_number_out_of_range_hides_in_a_vector(number: str, place: int) -> None:
+    """What the fast path for many numbers would take for infinite, or not at all, is seen wherever it stands."""
+    at = VECTOR.find(",", place) if place < len(VECTOR) else -1
+    for exact in (True, False):
+        with pytest.raises(MalformedBody, match="syntax" if number == "01" else "number"):
+            loads(f"[{VECTOR[:at]},{number}{VECTOR[at:]}]".encode(), exact=exact)
+
+
+def test_a_vector_is_read_as_any_other_body() -> None:
+    """The fast path gives the values that the standard library gives."""
+    body = f'{{"data":[{VECTOR},-0.0,0e0001,5E-324]}}'.encode()
+    assert repr(json.loads(body)) == repr(loads(body))
+    vague = loads(body, exact=False)["data"]
+    assert [isinstance(number, float | int) for number in vague] == [True] * len(json.loads(body)["data"])
+
+
+def test_the_law_bites_in_a_vector() -> None:
+    """Planted fault: the shapes of numbers are not looked at."""
+    body = f"[{VECTOR},1e999,{VECTOR}]".encode()
+    with patch.object(strict_json, "_shape_of_numbers", bytes(256)):
+        assert inf in loads(body)
 
 
 def test_errors_say_where_in_bytes_not_characters() -> None:
