@@ -50,8 +50,8 @@ class Segment:
     """A piece of text at a place in a JSON document.
 
     `raw` is False where the place is a string and `text` its decoded value, True where it is any other value and
-    `text` is the value's JSON exactly as written. `replica` marks a copy of text that is scanned elsewhere and must be
-    edited with it or removed (log-probabilities repeat the tokens).
+    `text` is the value's JSON exactly as written. A segment without text marks a copy of text that is scanned
+    elsewhere: its frame waits for the text of its channel, and its reader edits it with that.
     """
 
     channel: Channel

@@ -188,7 +188,7 @@ def _logprobs(leaves: Leaves, value: object, path: Path, name: str, said: dict[s
         leaves.tree(channel, value, path)
         return
     for key, entries in value.items():
-        tokens = _tokens(entries)
+        tokens = tokens_of(entries)
         if tokens is None:
             leaves.rest(channel, {key: entries}, path, frozenset(), frozenset())
         elif "".join(tokens) != said.get(key):
@@ -196,7 +196,8 @@ def _logprobs(leaves: Leaves, value: object, path: Path, name: str, said: dict[s
                 leaves.text(channel, token, (*path, key, index, "token"))
 
 
-def _tokens(entries: object) -> list[str] | None:
+def tokens_of(entries: object) -> list[str] | None:
+    """The tokens of a list of log-probabilities; None if it holds anything else."""
     if not isinstance(entries, list):
         return None
     tokens = [entry["token"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("token"), str)]

@@ -8,7 +8,6 @@ no text while it looks sealed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from safeguards_extproc.core.text import Channel, Kind, Path
@@ -216,20 +215,13 @@ def citations(leaves: Leaves, value: object, path: Path, name: str) -> None:
 
 def logprobs(leaves: Leaves, value: object, path: Path, name: str, said: object) -> None:
     """Tokens that repeat the text beside are its replica; tokens that say something else are a text of their own."""
-    tokens = _tokens(value)
+    tokens = openai_read.tokens_of(value)
     channel: Channel = (Kind.OTHER, name + ".logprobs")
     if tokens is None:
         leaves.tree(channel, value, path)
     elif "".join(tokens) != said:
         for index, token in enumerate(tokens):
             leaves.text(channel, token, (*path, index, "token"))
-
-
-def _tokens(value: object) -> Sequence[str] | None:
-    if not isinstance(value, list):
-        return None
-    tokens = [entry["token"] for entry in value if isinstance(entry, dict) and isinstance(entry.get("token"), str)]
-    return tokens if len(tokens) == len(value) else None
 
 
 def _media(leaves: Leaves, value: object, path: Path) -> None:
