@@ -39,6 +39,7 @@ def full() -> Rules:
         "kind": "patterns",
         "lists": {
             "careful": {"keywords": ["wisteria"]},
+            "ticket": {"regex": ["TICKET-[0-9]+"]},
             "topic": {"keywords": ["marigold"]},
             "poison": {"keywords": ["nightshade"]},
         },
@@ -52,6 +53,14 @@ def full() -> Rules:
             "headers": dict([CAREFUL]),
         },
         {"name": "poison", "when": "scores.marks.poison > 0", "on": "response", "then": "drop", "category": "poison"},
+        {
+            "name": "ticket",
+            "when": "scores.marks.ticket > 0",
+            "then": "redact",
+            "entities": ["ticket"],
+            "placeholder": "numbered",
+            "restore": True,
+        },
         {"name": "topic", "when": "scores.marks.topic > 0", "then": "annotate", "annotations": {"topic": "marigold"}},
     ]
     document["apis"] = [

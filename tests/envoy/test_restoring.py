@@ -60,6 +60,19 @@ def test_an_echo_is_what_was_said(rig: Rig, restoring: Filter, dialect: str, str
 
 @both
 @ways
+@pytest.mark.parametrize("listener", ["ingress", "buffered"])
+def test_in_every_body_mode(rig: Rig, dialect: str, stream: bool, listener: str) -> None:
+    """Also where Envoy hands over whole bodies: what comes back is longer than what the upstream sent."""
+    asks = "TICKET-4711 is mine, TICKET-4712 is not, and neither is <TICKET_1>."
+    app = client(dialect, rig.urls[listener])
+    said = app.stream("ticket", asks) if stream else app.whole("ticket", asks)
+    assert f'Your question reached me as: "{asks}"' in said.text
+    record = rig.main.record(app.wire.id)
+    assert {"ticket": 2} == record.request.redactions == record.response.restored
+
+
+@both
+@ways
 def test_a_model_sees_placeholders_and_its_client_values(
     rig: Rig, restoring: Filter, dialect: str, stream: bool
 ) -> None:

@@ -25,6 +25,7 @@ from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.records.encode import to_json
 from safeguards_extproc.wire import eventstream, sse
 from safeguards_extproc.wire.responses_stream import ResponseStream
+from tests.contract.wire_contract import chunked
 from tests.laws import test_laws_on_bedrock as bedrock
 from tests.laws import test_laws_on_formats as formats
 from tests.laws import test_laws_on_responses as responses
@@ -60,6 +61,8 @@ words = st.lists(
 answers = st.lists(st.tuples(st.sampled_from(["text", "call"]), words), min_size=1, max_size=3)
 Said = list[tuple[str, str]]
 
+CLAUDE = "us.anthropic.claude-sonnet-4-20250514-v1:0"
+
 quick = settings(
     max_examples=25,
     deadline=None,
@@ -79,7 +82,7 @@ def meant(text: str) -> str:
 class Dialect:
     """How an API asks, answers whole, and streams in pieces of some characters."""
 
-    format: str
+    name: str
     path: str
     streamed_path: str
     ask: Callable[[str], dict[str, Any]]
@@ -125,6 +128,16 @@ def _gemini_parts(said: Said, size: int) -> Iterator[dict[str, Any]]:
 def _gemini_stream(said: Said, size: int) -> bytes:
     bodies = [_gemini([part]) for part in _gemini_parts(said, size)] + [_gemini([], finishReason="STOP")]
     return b"".join(sse.event("", json.dumps(body).encode()) for body in bodies)
+
+
+def _gemini_array(said: Said, size: int) -> bytes:
+    events = _gemini_stream(said, size).split(b"\n\n")[:-1]
+    return b"[" + b",\r\n".join(event.removeprefix(b"data: ") for event in events) + b"]"
+
+
+def _invoke_stream(said: Said, size: int) -> bytes:
+    events = _said("anthropic_messages", said, size).stream().split(b"\n\n")[:-1]
+    return b"".join(chunked(event[event.index(b"data:") + 5 :].strip()) for event in events)
 
 
 def _chat_ask(text: str) -> dict[str, Any]:
@@ -173,8 +186,26 @@ DIALECTS = [
         lambda said: _gemini(list(_gemini_parts(said, 1 << 20)), finishReason="STOP"),
         _gemini_stream,
     ),
+    Dialect(
+        "gemini_array",
+        "/v1beta/models/m:generateContent",
+        "/v1beta/models/m:streamGenerateContent",
+        lambda text: {"contents": [{"role": "user", "parts": [{"text": text}]}]},
+        lambda said: _gemini(list(_gemini_parts(said, 1 << 20)), finishReason="STOP"),
+        _gemini_array,
+        "application/json",
+    ),
+    Dialect(
+        "bedrock_invoke",
+        f"/model/{CLAUDE}/invoke",
+        f"/model/{CLAUDE}/invoke-with-response-stream",
+        _chat_ask,
+        lambda said: json.loads(_said("anthropic_messages", said).whole()),
+        _invoke_stream,
+        eventstream.MEDIA,
+    ),
 ]
-everywhere = pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.format for dialect in DIALECTS])
+everywhere = pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.name for dialect in DIALECTS])
 
 
 def played(dialect: Dialect, answer: bytes, *, streamed: bool, size: int = 0, ask: str = ASK) -> Conversation:
@@ -191,7 +222,8 @@ def written(dialect: Dialect, said: Said, piece: int) -> bytes:
 
 def reading(dialect: Dialect, answer: bytes, *, streamed: bool) -> dict[Channel, Any]:
     """What a client reads: the text of each channel, of a call what its arguments mean."""
-    format_ = wire.FORMATS[dialect.format]
+    path = dialect.streamed_path if streamed else dialect.path
+    format_, _ = wire.resolve("auto", {":method": "POST", ":path": path})
     said: dict[Channel, str] = {}
     if streamed:
         framer, reader = format_.framer(dialect.media), format_.stream()
