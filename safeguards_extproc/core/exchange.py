@@ -149,6 +149,7 @@ class Exchange:
         if not self._kept:
             self._request.scan.give_up()
             self._response.scan.give_up()
+            self._response.broken_off()
             self._keep(cause)
         self._over = True
 

@@ -133,6 +133,11 @@ class ResponseLane:
         if not self.scan.waiting and self.ctx.ms() - self.phase.headers_ms >= PATIENCE_S * 1000:
             self._first = False
 
+    def broken_off(self) -> None:
+        """Nobody waits for the rest: what has gone on went by the verdict so far."""
+        if self.phase.first_release_ms >= 0 and self.ctx.route.inspect and not (self.stopped or self.done):
+            self._passed(self.scan.verdict)
+
     def advance(self) -> None:
         """Apply the verdicts that have come in and release what they clear."""
         if self.stopped or self.done or self._stage is Stage.HEADERS:
@@ -283,11 +288,7 @@ class ResponseLane:
         verdict = scan.verdict
         if self.ctx.route.inspect:
             phase.decided_ms = self.ctx.ms()
-            phase.applied = verdict.action.value if self._enforcing else Action.ALLOW.value
-            if verdict.decided is not verdict.action:
-                phase.cause = "shadow"
-            elif not self._enforcing and verdict.action is not Action.ALLOW:
-                phase.cause = "observe"
+            self._passed(verdict)
         dropped: list[str] = []
         if intake.reading is Reading.WHOLE and self._enforcing:
             raw = edited = intake.chunks[0]
@@ -329,6 +330,15 @@ class ResponseLane:
     def _unmendable(self) -> Verdict:
         """What cannot be edited cannot go on: a mark ran across the punctuation of a value."""
         return Verdict(Action.BLOCK, Action.BLOCK, self.scan.verdict.fired, reason="unavailable")
+
+    def _passed(self, verdict: Verdict) -> None:
+        """Say what was done to what went on."""
+        phase = self.phase
+        phase.applied = verdict.action.value if self._enforcing else Action.ALLOW.value
+        if verdict.decided is not verdict.action:
+            phase.cause = "shadow"
+        elif not self._enforcing and verdict.action is not Action.ALLOW:
+            phase.cause = "observe"
 
     def _terminate(self, verdict: Verdict) -> None:
         """The verdict ends the response: with an answer of ours while nothing was sent, else in the stream."""

@@ -402,6 +402,30 @@ def test_an_aborted_exchange_leaves_one_record():
         assert talk.record.termination == ("complete" if events == 5 else "closed")
 
 
+@pytest.mark.parametrize(("said", "applied"), [("my plan is a SECRET", "redact"), ("a walk in the garden", "allow")])
+def test_who_hangs_up_at_the_last_event_has_had_his_answer(said: str, applied: str):
+    """SDKs do not wait for the end of the transfer: what was done to what went on is in the record all the same."""
+    talk = Conversation(WordPolicy({"SECRET": Action.REDACT})).request(plain_request("hello"))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, plain_stream(said), False))
+    assert DONE in talk.client_saw()
+    talk.feed(Aborted("closed"))
+
+    record = talk.record
+    assert (record.termination, record.outcome, record.response.applied) == ("closed", applied, applied)
+    assert record.rule == ("SECRET" if applied == "redact" else "")
+
+
+def test_who_hangs_up_before_anything_went_on_has_had_nothing():
+    """No verdict is claimed for an answer of which nothing left."""
+    talk = Conversation(WordPolicy({"SECRET": Action.REDACT})).request(plain_request("hello"))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(text="x"), False))
+    talk.feed(Aborted("closed"))
+
+    assert (talk.record.response.applied, talk.record.outcome) == ("pass", "allow")
+
+
 def test_late_messages_change_nothing():
     """Envoy repeats the end of large bodies; scores come after a refusal."""
     talk = Conversation(POLICY).request(plain_request("hello"))

@@ -1,77 +1,44 @@
-"""How an application asks through each official SDK, and what it gets to see. `WAYS` is every way, `CLIENTS` who asks.
+"""Every official client, and every way in which an application asks through it: the rows of the matrix.
 
-These applications are careless: they run every call of a tool that looks whole to them, whatever the answer ends with.
+`CLIENTS` is who asks, `WAYS` each way to ask, `STRUCTURED` those that make an object of the answer.
 """
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import anthropic
 import boto3  # type: ignore[import-untyped]
-import numpy as np
 import openai
 import tritonclient.http  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import ClientError, EventStreamError  # type: ignore[import-untyped]
 from google import genai
-from google.genai import errors, types
-from tritonclient.utils import InferenceServerException  # type: ignore[import-untyped]
+from google.genai import types
 
+from tests.envoy import asks_anthropic as claude
+from tests.envoy import asks_openai as oai
+from tests.envoy import asks_others as others
 from tests.envoy import dialects
-from tests.envoy.background import PATIENCE_S
 from tests.envoy.dialects import MODEL, Dialect
-
-NOVA, CLAUDE = "us.amazon.nova-lite-v1:0", "us.anthropic.claude-sonnet-4-20250514-v1:0"
-TOKENS = 500
-
-
-@dataclass(slots=True)
-class Seen:
-    """What an application saw. `ran` are the calls that it has run, `everything` all that the SDK gave it.
-
-    `told` is how it ended: the error that was raised, or else why the answer finished.
-    """
-
-    text: str = ""
-    finish: str = ""
-    ran: list[tuple[str, Any]] = field(default_factory=list)
-    everything: list[str] = field(default_factory=list)
-    error: Exception | None = None
-
-    @property
-    def told(self) -> str:
-        return named(self.error) if self.error else self.finish
-
-    def run(self, name: str, arguments: str | dict[str, Any]) -> None:
-        """Run a call if its arguments can be read."""
-        try:
-            self.ran.append((name, json.loads(arguments) if isinstance(arguments, str) else arguments))
-        except ValueError:
-            return
-
-    def got(self, given: object) -> None:
-        self.everything.append(repr(given))
-
+from tests.envoy.seen import Seen
 
 Ask = Callable[[Any, str, Seen], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`call` is what an application writes. `stopped` is what it is told where a stream is stopped, `done` where a
-    stream or an answer ends as it should, `called` where it ends in a call of a tool ("" if none can)."""
+    """`call` is what an application writes, then what it is told: `done` where an answer ends as it should, `declined`
+    where a block is an answer that says no, `called` where an answer ends in a call of a tool ("" if none can),
+    `stopped` where a stream is stopped."""
 
     client: str
     call: str
     ask: Ask
     done: str
+    declined: str
     called: str = ""
     stopped: str = ""
     helper: bool = False
@@ -97,31 +64,6 @@ class Client:
     ends: tuple[str, ...] = ()
 
 
-def named(error: Exception) -> str:
-    """An error as an application tells it from others: class, status, code."""
-    name = type(error).__name__
-    match error:
-        case openai.APIStatusError():
-            return f"{name} {error.status_code} {error.code}"
-        case openai.APIError():
-            return f"{name} {error.code}"
-        case anthropic.APIStatusError():
-            body = error.body
-            type_ = body["error"]["type"] if isinstance(body, dict) and "error" in body else ""
-            return f"{name} {error.status_code} {type_}".strip()
-        case EventStreamError():
-            return f"{name} {error.response['Error']['Code']}"
-        case ClientError():
-            return f"{name} {error.response['ResponseMetadata']['HTTPStatusCode']}"
-        case errors.APIError():
-            return f"{name} {error.code} {error.status}"
-        case InferenceServerException():
-            return f"{name} {error.status()}"
-        case urllib.error.HTTPError():
-            return f"{name} {error.code}"
-    return name
-
-
 def asked(way: Way, client: Any, prompt: str) -> Seen:
     """What the application sees in the end."""
     seen = Seen()
@@ -131,337 +73,6 @@ def asked(way: Way, client: Any, prompt: str) -> Seen:
         seen.error = error
         seen.got(error)
     return seen
-
-
-def said(prompt: str) -> list[Any]:
-    return [{"role": "user", "content": prompt}]
-
-
-# OpenAI's Chat Completions, and Azure's.
-
-
-def chat_whole(ask: str, client: Any, prompt: str, seen: Seen) -> None:
-    answer = getattr(client.chat.completions, ask)(model=MODEL, messages=said(prompt))
-    seen.got(answer)
-    choice = answer.choices[0]
-    seen.text, seen.finish = choice.message.content or "", choice.finish_reason
-    for call in choice.message.tool_calls or []:
-        seen.run(call.function.name, call.function.arguments)
-
-
-def chat_raw(client: Any, prompt: str, seen: Seen) -> None:
-    calls: dict[int, list[str]] = {}
-    for chunk in client.chat.completions.create(model=MODEL, messages=said(prompt), stream=True):
-        seen.got(chunk)
-        for choice in chunk.choices:
-            seen.text += choice.delta.content or ""
-            seen.finish = choice.finish_reason or seen.finish
-            for call in choice.delta.tool_calls or []:
-                parts = calls.setdefault(call.index, ["", ""])
-                parts[0] += call.function.name or ""
-                parts[1] += call.function.arguments or ""
-    for name, arguments in calls.values():
-        seen.run(name, arguments)
-
-
-def chat_helper(client: Any, prompt: str, seen: Seen) -> None:
-    with client.chat.completions.stream(model=MODEL, messages=said(prompt)) as stream:
-        for event in stream:
-            seen.got(event)
-            if event.type == "content.delta":
-                seen.text += event.delta
-            elif event.type == "tool_calls.function.arguments.done":
-                seen.run(event.name, event.arguments)
-        seen.finish = stream.get_final_completion().choices[0].finish_reason
-
-
-# OpenAI's legacy Completions.
-
-
-def completion_whole(client: Any, prompt: str, seen: Seen) -> None:
-    answer = client.completions.create(model=MODEL, prompt=prompt)
-    seen.got(answer)
-    seen.text, seen.finish = answer.choices[0].text, answer.choices[0].finish_reason
-
-
-def completion_raw(client: Any, prompt: str, seen: Seen) -> None:
-    for chunk in client.completions.create(model=MODEL, prompt=prompt, stream=True):
-        seen.got(chunk)
-        for choice in chunk.choices:
-            seen.text += choice.text
-            seen.finish = choice.finish_reason or seen.finish
-
-
-# OpenAI's Responses.
-
-
-def response_end(response: Any, seen: Seen) -> None:
-    details = response.incomplete_details
-    seen.finish = f"{response.status} {details.reason}" if details else response.status
-
-
-def response_whole(ask: str, client: Any, prompt: str, seen: Seen) -> None:
-    response = getattr(client.responses, ask)(model=MODEL, input=prompt)
-    seen.got(response)
-    seen.text = response.output_text
-    response_end(response, seen)
-    for item in response.output:
-        if item.type == "function_call":
-            seen.run(item.name, item.arguments)
-
-
-def response_event(event: Any, seen: Seen) -> None:
-    seen.got(event)
-    if event.type == "response.output_text.delta":
-        seen.text += event.delta
-    elif event.type == "response.output_item.done" and event.item.type == "function_call":
-        seen.run(event.item.name, event.item.arguments)
-
-
-def response_raw(client: Any, prompt: str, seen: Seen) -> None:
-    for event in client.responses.create(model=MODEL, input=prompt, stream=True):
-        response_event(event, seen)
-        if event.type in ("response.completed", "response.incomplete", "response.failed"):
-            response_end(event.response, seen)
-
-
-def response_helper(client: Any, prompt: str, seen: Seen) -> None:
-    with client.responses.stream(model=MODEL, input=prompt) as stream:
-        for event in stream:
-            response_event(event, seen)
-        response_end(stream.get_final_response(), seen)
-
-
-# OpenAI's APIs without words in their answers.
-
-
-def embedded(client: Any, prompt: str, seen: Seen) -> None:
-    answer = client.embeddings.create(model=MODEL, input=prompt, encoding_format="float")
-    seen.got(answer)
-    seen.finish = f"{len(answer.data[0].embedding)} numbers"
-
-
-def moderated(client: Any, prompt: str, seen: Seen) -> None:
-    answer = client.moderations.create(model=MODEL, input=prompt)
-    seen.got(answer)
-    seen.finish = "flagged" if answer.results[0].flagged else "not flagged"
-
-
-# Anthropic's Messages, at home, on Bedrock and on Vertex.
-
-
-def message_end(message: Any, seen: Seen) -> None:
-    seen.got(message)
-    seen.finish = message.stop_reason
-    seen.text = "".join(block.text for block in message.content if block.type == "text")
-
-
-def message_whole(ask: str, client: Any, prompt: str, seen: Seen) -> None:
-    message = getattr(client.messages, ask)(model=CLAUDE, max_tokens=TOKENS, messages=said(prompt))
-    message_end(message, seen)
-    for block in message.content:
-        if block.type == "tool_use":
-            seen.run(block.name, block.input)
-
-
-def message_raw(client: Any, prompt: str, seen: Seen) -> None:
-    calls: dict[int, list[str]] = {}
-    for event in client.messages.create(model=CLAUDE, max_tokens=TOKENS, messages=said(prompt), stream=True):
-        seen.got(event)
-        match event.type:
-            case "content_block_start" if event.content_block.type == "tool_use":
-                calls[event.index] = [event.content_block.name, ""]
-            case "content_block_delta" if event.delta.type == "text_delta":
-                seen.text += event.delta.text
-            case "content_block_delta" if event.delta.type == "input_json_delta":
-                calls[event.index][1] += event.delta.partial_json
-            case "message_delta":
-                seen.finish = event.delta.stop_reason
-    for name, arguments in calls.values():
-        seen.run(name, arguments)
-
-
-def message_helper(client: Any, prompt: str, seen: Seen) -> None:
-    with client.messages.stream(model=CLAUDE, max_tokens=TOKENS, messages=said(prompt)) as stream:
-        for event in stream:
-            seen.got(event)
-            if event.type == "text":
-                seen.text += event.text
-            elif event.type == "content_block_stop" and event.content_block.type == "tool_use":
-                seen.run(event.content_block.name, event.content_block.input)
-        seen.finish = stream.get_final_message().stop_reason or ""
-
-
-def message_runner(client: Any, prompt: str, seen: Seen, *, stream: bool) -> None:
-    """The SDK runs the tools itself, in a stream each as soon as its block is whole."""
-
-    @anthropic.beta_tool
-    def get_weather(city: str) -> str:
-        """The weather in a city."""
-        seen.ran.append(("get_weather", {"city": city}))
-        return "rain"
-
-    @anthropic.beta_tool
-    def run_shell(command: str) -> str:
-        """Run a command."""
-        seen.ran.append(("run_shell", {"command": command}))
-        return "done"
-
-    more: dict[str, Any] = {"stream": True, "run_tools_eagerly": True} if stream else {}
-    runner = client.beta.messages.tool_runner(
-        model=CLAUDE,
-        max_tokens=TOKENS,
-        messages=said(prompt),
-        tools=[get_weather, run_shell],
-        max_iterations=1,
-        **more,
-    )
-    for turn in runner:
-        if stream:
-            for event in turn:
-                seen.got(event)
-        message_end(turn.get_final_message() if stream else turn, seen)
-
-
-# boto3: InvokeModel with Nova's JSON, and Converse. It has no helpers.
-
-
-def blocks_end(answer: dict[str, Any], seen: Seen) -> None:
-    seen.got(answer)
-    seen.finish = answer["stopReason"]
-    for block in answer["output"]["message"]["content"]:
-        seen.text += block.get("text", "")
-        if "toolUse" in block:
-            seen.run(block["toolUse"]["name"], block["toolUse"]["input"])
-
-
-def parts_end(events: Iterator[dict[str, Any]], seen: Seen) -> None:
-    calls: dict[int, list[str]] = {}
-    for event in events:
-        seen.got(event)
-        match event:
-            case {"contentBlockStart": {"contentBlockIndex": index, "start": {"toolUse": call}}}:
-                calls[index] = [call["name"], ""]
-            case {"contentBlockDelta": {"delta": {"text": text}}}:
-                seen.text += text
-            case {"contentBlockDelta": {"contentBlockIndex": index, "delta": {"toolUse": {"input": part}}}}:
-                calls[index][1] += part
-            case {"contentBlockStop": {"contentBlockIndex": index}} if index in calls:
-                seen.run(*calls[index])
-            case {"messageStop": {"stopReason": reason}}:
-                seen.finish = reason
-
-
-def nova(prompt: str) -> bytes:
-    return json.dumps({"messages": [{"role": "user", "content": [{"text": prompt}]}]}).encode()
-
-
-def invoke_whole(client: Any, prompt: str, seen: Seen) -> None:
-    blocks_end(json.load(client.invoke_model(modelId=NOVA, body=nova(prompt))["body"]), seen)
-
-
-def invoke_raw(client: Any, prompt: str, seen: Seen) -> None:
-    answer = client.invoke_model_with_response_stream(modelId=NOVA, body=nova(prompt))
-    parts_end((json.loads(event["chunk"]["bytes"]) for event in answer["body"]), seen)
-
-
-def converse_whole(client: Any, prompt: str, seen: Seen) -> None:
-    messages = [{"role": "user", "content": [{"text": prompt}]}]
-    blocks_end(client.converse(modelId=NOVA, messages=messages), seen)
-
-
-def converse_raw(client: Any, prompt: str, seen: Seen) -> None:
-    messages = [{"role": "user", "content": [{"text": prompt}]}]
-    parts_end(iter(client.converse_stream(modelId=NOVA, messages=messages)["stream"]), seen)
-
-
-# Google's SDK, of the Gemini API and of Vertex AI; it runs tools itself.
-
-
-def tools_of(seen: Seen) -> types.GenerateContentConfig:
-    def get_weather(city: str) -> str:
-        """The weather in a city."""
-        seen.ran.append(("get_weather", {"city": city}))
-        return "rain"
-
-    def run_shell(command: str) -> str:
-        """Run a command."""
-        seen.ran.append(("run_shell", {"command": command}))
-        return "done"
-
-    once = types.AutomaticFunctionCallingConfig(maximum_remote_calls=2)
-    return types.GenerateContentConfig(tools=[get_weather, run_shell], automatic_function_calling=once)
-
-
-def generated(answer: Any, seen: Seen) -> None:
-    seen.got(answer)
-    for candidate in answer.candidates or ():
-        seen.finish = candidate.finish_reason.value if candidate.finish_reason else seen.finish
-        for part in (candidate.content and candidate.content.parts) or ():
-            seen.text += part.text or ""
-
-
-def generate_whole(client: Any, prompt: str, seen: Seen) -> None:
-    generated(client.models.generate_content(model=MODEL, contents=prompt, config=tools_of(seen)), seen)
-
-
-def generate_raw(client: Any, prompt: str, seen: Seen) -> None:
-    for chunk in client.models.generate_content_stream(model=MODEL, contents=prompt, config=tools_of(seen)):
-        generated(chunk, seen)
-
-
-def generate_chat(client: Any, prompt: str, seen: Seen) -> None:
-    generated(client.chats.create(model=MODEL, config=tools_of(seen)).send_message(prompt), seen)
-
-
-def generate_chat_stream(client: Any, prompt: str, seen: Seen) -> None:
-    for chunk in client.chats.create(model=MODEL, config=tools_of(seen)).send_message_stream(prompt):
-        generated(chunk, seen)
-
-
-# Triton: its own client for tensors, which has nothing for generate; TGI has no SDK of its own. Both speak plain HTTP.
-
-
-class ErrorEvent(Exception):
-    """The dialect's error event."""
-
-
-def infer(client: Any, prompt: str, seen: Seen) -> None:
-    given = tritonclient.http.InferInput("text_input", [1], "BYTES")
-    given.set_data_from_numpy(np.array([prompt], dtype=object), binary_data=False)
-    wanted = tritonclient.http.InferRequestedOutput("text_output", binary_data=False)
-    answer = client.infer(MODEL, [given], outputs=[wanted])
-    seen.got(answer.get_response())
-    seen.text, seen.finish = str(answer.as_numpy("text_output")[0]), "an answer"
-
-
-def post(url: str, value: object) -> Iterator[Any]:
-    """The JSON of an answer, or of each of its events. HTTPError if it is refused, ErrorEvent at an error event."""
-    body, headers = json.dumps(value).encode(), {"content-type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=PATIENCE_S) as answer:
-        if not answer.headers["content-type"].startswith(dialects.SSE):
-            yield json.load(answer)
-            return
-        for line in answer:
-            if line.startswith(b"data:"):
-                event = json.loads(line[5:])
-                if "error" in event:
-                    raise ErrorEvent(event["error"])
-                yield event
-
-
-def triton_generate(path: str, url: str, prompt: str, seen: Seen) -> None:
-    for answer in post(f"{url}/v2/models/{MODEL}/{path}", {"text_input": prompt, "stream": True}):
-        seen.got(answer)
-        seen.text += answer["text_output"]
-    seen.finish = "the end"
-
-
-def tgi_generate(path: str, url: str, prompt: str, seen: Seen) -> None:
-    for answer in post(f"{url}/{path}", {"inputs": prompt}):
-        seen.got(answer)
-        seen.text += answer["token"]["text"] if "token" in answer else answer["generated_text"]
-    seen.finish = "the end"
 
 
 def _openai(url: str, again: bool) -> Any:
@@ -583,70 +194,114 @@ ABSENT: dict[tuple[str, str], str] = {
 
 
 def _chats(client: str) -> list[Way]:
-    ends, helper = ("stop", "tool_calls"), "ContentFilterFinishReasonError"
+    filtered, raised, called = "content_filter", "ContentFilterFinishReasonError", "tool_calls"
     return [
-        Way(client, "chat.completions.create", partial(chat_whole, "create"), *ends),
-        Way(client, "chat.completions.parse", partial(chat_whole, "parse"), *ends, helper=True),
-        Way(client, "chat.completions.create, stream", chat_raw, *ends, "content_filter"),
-        Way(client, "chat.completions.stream", chat_helper, *ends, helper, helper=True),
+        Way(client, "chat.completions.create", partial(oai.chat_whole, "create"), "stop", filtered, called),
+        Way(client, "chat.completions.parse", partial(oai.chat_whole, "parse"), "stop", raised, called, helper=True),
+        Way(client, "chat.completions.create, stream", oai.chat_raw, "stop", filtered, called, filtered),
+        Way(client, "chat.completions.stream", oai.chat_helper, "stop", raised, called, raised, helper=True),
     ]
 
 
+_RESPONSE = ("completed", "completed", "completed")
+_MESSAGE = ("end_turn", "refusal", "tool_use")
+_ON_AWS = ("end_turn", "guardrail_intervened", "tool_use")
+_CANDIDATE = ("STOP", "PROHIBITED_CONTENT", "STOP")
+_BLOCKED = CLIENTS["openai embeddings"].blocked
+
+
 def _messages(client: str) -> list[Way]:
-    ends, stopped = ("end_turn", "tool_use"), "refusal"
     return [
-        Way(client, "messages.create", partial(message_whole, "create"), *ends),
-        Way(client, "messages.parse", partial(message_whole, "parse"), *ends, helper=True),
-        Way(client, "messages.create, stream", message_raw, *ends, stopped),
-        Way(client, "messages.stream", message_helper, *ends, stopped, helper=True),
+        Way(client, "messages.create", partial(claude.message_whole, "create"), *_MESSAGE),
+        Way(client, "messages.parse", partial(claude.message_whole, "parse"), *_MESSAGE, helper=True),
+        Way(client, "messages.create, stream", claude.message_raw, *_MESSAGE, "refusal"),
+        Way(client, "messages.stream", claude.message_helper, *_MESSAGE, "refusal", helper=True),
     ]
 
 
 def _generates(client: str) -> list[Way]:
-    ends, stopped = ("STOP", "STOP"), "SAFETY"
     return [
-        Way(client, "models.generate_content", generate_whole, *ends),
-        Way(client, "chats.send_message", generate_chat, *ends, helper=True),
-        Way(client, "models.generate_content_stream", generate_raw, *ends, stopped),
-        Way(client, "chats.send_message_stream", generate_chat_stream, *ends, stopped, helper=True),
+        Way(client, "models.generate_content", others.generate_whole, *_CANDIDATE),
+        Way(client, "chats.send_message", others.generate_chat, *_CANDIDATE, helper=True),
+        Way(client, "models.generate_content_stream", others.generate_raw, *_CANDIDATE, "SAFETY"),
+        Way(client, "chats.send_message_stream", others.generate_chat_stream, *_CANDIDATE, "SAFETY", helper=True),
+    ]
+
+
+def _plainly(client: str, ask: Callable[..., None], *paths: str) -> list[Way]:
+    """Over plain HTTP: an answer, and a stream, neither of which has a word for a refusal."""
+    end, whole, stream = "the end", *paths
+    return [
+        Way(client, f"POST …/{whole}", partial(ask, whole), end, end),
+        Way(client, f"POST …/{stream}", partial(ask, stream), end, end, stopped="ErrorEvent"),
     ]
 
 
 _RUNNER = "beta.messages.tool_runner"
-_ENDS = ("completed", "completed")
-_BLOCKS = ("end_turn", "tool_use")
 
 WAYS: list[Way] = [
     *_chats("openai chat"),
     *_chats("openai azure"),
-    Way("openai completions", "completions.create", completion_whole, "stop"),
-    Way("openai completions", "completions.create, stream", completion_raw, "stop", stopped="content_filter"),
-    Way("openai responses", "responses.create", partial(response_whole, "create"), *_ENDS),
-    Way("openai responses", "responses.parse", partial(response_whole, "parse"), *_ENDS, helper=True),
-    Way("openai responses", "responses.create, stream", response_raw, *_ENDS, "incomplete content_filter"),
-    Way("openai responses", "responses.stream", response_helper, *_ENDS, "RuntimeError", helper=True),
-    Way("openai embeddings", "embeddings.create", embedded, "2 numbers"),
-    Way("openai moderations", "moderations.create", moderated, "not flagged"),
+    Way("openai completions", "completions.create", oai.completion_whole, "stop", "content_filter"),
+    Way(
+        "openai completions",
+        "completions.create, stream",
+        oai.completion_raw,
+        "stop",
+        "content_filter",
+        stopped="content_filter",
+    ),
+    Way("openai responses", "responses.create", partial(oai.response_whole, "create"), *_RESPONSE),
+    Way("openai responses", "responses.parse", partial(oai.response_whole, "parse"), *_RESPONSE, helper=True),
+    Way("openai responses", "responses.create, stream", oai.response_raw, *_RESPONSE, "incomplete content_filter"),
+    Way("openai responses", "responses.stream", oai.response_helper, *_RESPONSE, "RuntimeError", helper=True),
+    Way("openai embeddings", "embeddings.create", oai.embedded, "2 numbers", _BLOCKED),
+    Way("openai moderations", "moderations.create", oai.moderated, "not flagged", _BLOCKED),
     *_messages("anthropic"),
-    Way("anthropic", _RUNNER, partial(message_runner, stream=False), *_BLOCKS, helper=True),
-    Way("anthropic", _RUNNER + ", stream", partial(message_runner, stream=True), *_BLOCKS, "refusal", helper=True),
+    Way("anthropic", _RUNNER, partial(claude.message_runner, stream=False), *_MESSAGE, helper=True),
+    Way(
+        "anthropic",
+        _RUNNER + ", stream",
+        partial(claude.message_runner, stream=True),
+        *_MESSAGE,
+        "refusal",
+        helper=True,
+    ),
     *_messages("anthropic on Bedrock"),
     *_messages("anthropic on Vertex"),
-    Way("boto3 InvokeModel", "invoke_model", invoke_whole, *_BLOCKS),
-    Way("boto3 InvokeModel", "invoke_model_with_response_stream", invoke_raw, *_BLOCKS, "guardrail_intervened"),
-    Way("boto3 Converse", "converse", converse_whole, *_BLOCKS),
-    Way("boto3 Converse", "converse_stream", converse_raw, *_BLOCKS, "guardrail_intervened"),
+    Way("boto3 InvokeModel", "invoke_model", others.invoke_whole, *_ON_AWS),
+    Way("boto3 InvokeModel", "invoke_model_with_response_stream", others.invoke_raw, *_ON_AWS, "guardrail_intervened"),
+    Way("boto3 Converse", "converse", others.converse_whole, *_ON_AWS),
+    Way("boto3 Converse", "converse_stream", others.converse_raw, *_ON_AWS, "guardrail_intervened"),
     *_generates("google-genai"),
     *_generates("google-genai on Vertex"),
-    Way("tritonclient", "infer", infer, "an answer"),
-    Way("Triton generate", "POST …/generate", partial(triton_generate, "generate"), "the end"),
-    Way(
-        "Triton generate",
-        "POST …/generate_stream",
-        partial(triton_generate, "generate_stream"),
-        "the end",
-        stopped="ErrorEvent",
-    ),
-    Way("TGI", "POST /generate", partial(tgi_generate, "generate"), "the end"),
-    Way("TGI", "POST /generate_stream", partial(tgi_generate, "generate_stream"), "the end", stopped="ErrorEvent"),
+    Way("tritonclient", "infer", others.infer, "an answer", "an answer"),
+    *_plainly("Triton generate", others.triton_generate, "generate", "generate_stream"),
+    *_plainly("TGI", others.tgi_generate, "generate", "generate_stream"),
 ]
+
+_NOTED = "ContentFilterFinishReasonError"
+
+STRUCTURED: list[Way] = [
+    Way("openai chat", "chat.completions.parse(response_format)", oai.chat_note, "stop", _NOTED),
+    Way("openai chat", "….stream(response_format)", oai.chat_note_streamed, "stop", _NOTED, stopped=_NOTED),
+    Way("openai responses", "responses.parse(text_format)", oai.response_note, "completed", "completed"),
+    Way(
+        "openai responses",
+        "responses.stream(text_format)",
+        oai.response_note_streamed,
+        "completed",
+        "completed",
+        stopped="ValidationError",
+    ),
+    Way("anthropic", "messages.parse(output_format)", claude.message_note, "end_turn", "refusal"),
+    Way(
+        "anthropic",
+        "messages.stream(output_format)",
+        claude.message_note_streamed,
+        "end_turn",
+        "refusal",
+        stopped="ValidationError",
+    ),
+]
+"""Helpers that parse. Half a JSON text is none, so a stop is an error of theirs."""

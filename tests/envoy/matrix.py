@@ -23,6 +23,9 @@ _REQUEST = re.compile(rb"POST \S+ HTTP/1\.1\r\n")
 FORBIDDEN, WAIT, LATER, GONE = "juniper", "heather", "lavender", "hemlock"
 """Words in a prompt: blocked, throttled for a second, throttled for an hour, suspended."""
 
+KIND = "/kind"
+"""A block is an answer that says no where a path begins so."""
+
 BAD, WIPE = "Bluefinch", "preserve-root"
 """Words that no answer and no call may hold."""
 
@@ -35,6 +38,7 @@ def policy() -> rules.Rules:
     def rule(name: str, on: str, then: str, **more: object) -> dict[str, object]:
         return {"name": name, "when": f"scores.marks.{name} > 0", "on": on, "then": then, **more}
 
+    patient = {"flush_ms": 20_000}
     return {
         "version": 1,
         "name": "matrix",
@@ -48,7 +52,10 @@ def policy() -> rules.Rules:
             rule("wipe", "response", "block", **{"in": ["tool_call"]}),
             {"name": "mask", "when": "scores.pii.email > 0", "then": "redact", "entities": ["email"]},
         ],
-        "routes": [{"name": "all", "window": {"flush_ms": 20_000}}],
+        "routes": [
+            {"name": "kind", "match": {"paths": [f"{KIND}/**"]}, "refuse_as": "answer", "window": patient},
+            {"name": "all", "window": patient},
+        ],
     }
 
 
@@ -92,7 +99,7 @@ class Stack:
     tap: Tap
     recorder: Recorder
     filter: rig.Filter
-    clients: dict[tuple[str, bool], Any] = field(default_factory=dict)
+    clients: dict[tuple[str, bool, str], Any] = field(default_factory=dict)
     _at: int = 0
 
     def fresh(self, reply: Reply | None = None) -> None:

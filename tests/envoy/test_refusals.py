@@ -66,6 +66,15 @@ def before() -> list[str]:
     return table(("client", "blocked", "throttled", "suspended"), *rows)
 
 
+def declined() -> list[str]:
+    def told(name: str, *, helper: bool) -> str:
+        said = {way.declined: None for way in WAYS if (way.client, way.helper) == (name, helper)}
+        return ", ".join(f"`{each}`" for each in said) or "none"
+
+    rows = ((name, told(name, helper=False), told(name, helper=True)) for name in CLIENTS)
+    return table(("client", "asked raw", "through a helper"), *rows)
+
+
 def midstream() -> list[str]:
     head = ("client", "the stream's last events", "iterated raw", "through a helper")
     return table(head, *((name, *_stopped(name)) for name in CLIENTS if CLIENTS[name].ends))
@@ -89,15 +98,17 @@ def tables(page: str) -> list[list[str]]:
 
 
 def test_the_page_says_what_is_played() -> None:
-    """Three tables, line by line."""
-    assert [reasons(), before(), midstream()] == tables(PAGE)
+    """Four tables, line by line."""
+    assert [reasons(), before(), declined(), midstream()] == tables(PAGE)
 
 
-@pytest.mark.parametrize("old", ["| 429 |", "`RuntimeError`", "`PermissionDeniedError 403`", "| TGI |"])
+@pytest.mark.parametrize(
+    "old", ["| 429 |", "`RuntimeError`", "`PROHIBITED_CONTENT`", "`PermissionDeniedError 403`", "| TGI |"]
+)
 def test_that_a_difference_is_found(old: str) -> None:
     """Planted faults."""
     assert old in PAGE
-    assert [reasons(), before(), midstream()] != tables(PAGE.replace(old, "| 428 |", 1))
+    assert [reasons(), before(), declined(), midstream()] != tables(PAGE.replace(old, "| 428 |", 1))
 
 
 def test_the_readme_leads_to_the_page() -> None:

@@ -7,6 +7,7 @@ back, or ask again for what policy has decided, fails here. What has no cell is 
 from __future__ import annotations
 
 import base64
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+from msgspec.structs import replace
 
 from safeguards_extproc.core.redact import placeholder
 from safeguards_extproc.local import envoy
@@ -23,10 +25,11 @@ from safeguards_extproc.local.processes import PartFailed
 from safeguards_extproc.replay.traffic import ToolCall
 from tests.envoy import matrix
 from tests.envoy.background import until
-from tests.envoy.clients import ABSENT, CLIENTS, WAYS, Seen, Way, asked
+from tests.envoy.clients import ABSENT, CLIENTS, STRUCTURED, WAYS, Way, asked
 from tests.envoy.dialects import Says
-from tests.envoy.matrix import BAD, FORBIDDEN, GONE, LATER, WAIT, WIPE, Stack
+from tests.envoy.matrix import BAD, FORBIDDEN, GONE, KIND, LATER, WAIT, WIPE, Stack
 from tests.envoy.recorder import Reply
+from tests.envoy.seen import Seen
 
 pytestmark = pytest.mark.real
 
@@ -41,12 +44,12 @@ OPENING = (
 ENDLESS = "Further on there are apple trees, and after these a hedge with a small door in it. " * 6
 WEATHER = ToolCall("get_weather", {"city": "Lisbon"}, "call_weather")
 SHELL = ToolCall("run_shell", {"command": f"cd / && rm -rf / --no-{WIPE}"}, "call_wipe")
-SORRY = {400: "declined by the safety policy", 403: "has been suspended", 429: "try again later"}
+SORRY = {400: "This was declined by the safety policy.", 403: "has been suspended", 429: "try again later"}
 
 OVER = ("complete", "closed")
 """How an answer is over: some SDKs hang up at the dialect's last event, before the end of the transfer."""
 
-COLUMNS = ("pass", "block", "early", "stop", "redact", "call", "throttle", "suspend")
+COLUMNS = ("pass", "block", "early", "answer", "stop", "redact", "call", "throttle", "suspend")
 WORDLESS = frozenset(("openai embeddings", "openai moderations"))
 
 
@@ -75,12 +78,21 @@ def stack() -> Iterator[Stack]:
         yield started
 
 
-def ask(stack: Stack, way: Way, prompt: str, says: Says = PLAIN, *, hangs: bool = False, again: bool = True) -> Seen:
-    """Play one exchange. An answer that `hangs` has no end: only who cancels it ends it."""
+def ask(
+    stack: Stack,
+    way: Way,
+    prompt: str,
+    says: Says = PLAIN,
+    *,
+    hangs: bool = False,
+    again: bool = True,
+    below: str = "",
+) -> Seen:
+    """Play one exchange, at paths `below` another. An answer that `hangs` has no end: only who cancels it ends it."""
     client = CLIENTS[way.client]
-    key = (way.client, again)
+    key = (way.client, again, below)
     if key not in stack.clients:
-        stack.clients[key] = client.connect(stack.tap.url, again)
+        stack.clients[key] = client.connect(stack.tap.url + below, again)
     if way.streamed:
         reply = Reply(client.speaks.stream(says), (("content-type", client.speaks.media),), hangs=hangs)
     else:
@@ -125,9 +137,9 @@ def stopped(stack: Stack, way: Way, seen: Seen, says: Says, word: str) -> None:
     ended(body(bytes(stack.tap.down)), CLIENTS[way.client].ends)
 
 
-def body(response: bytes) -> str:
-    """A chunked answer's text; that which stands in base64 in AWS's frames is put in its place."""
-    head, _, rest = response.partition(b"\r\n\r\n")
+def body(down: bytes) -> str:
+    """The last answer's text, which is chunked; what stands in base64 in AWS's frames is put in its place."""
+    head, _, rest = down[down.rindex(b"HTTP/1.1 200 ") :].partition(b"\r\n\r\n")
     assert b"transfer-encoding: chunked" in head.lower()
     data = b""
     while rest:
@@ -181,12 +193,47 @@ def test_block_before_the_first_byte(stack: Stack, way: Way) -> None:
         until(lambda: stack.recorder.cancelled, "the upstream is cancelled")
 
 
+DECLINED = [(way, True) for way in WAYS + STRUCTURED] + [
+    (way, False) for way in WAYS + STRUCTURED if not absent(way, "early")
+]
+
+
+@pytest.mark.parametrize(
+    ("way", "asked_for"),
+    DECLINED,
+    ids=[f"{way}: {'request' if asked_for else 'answer'}" for way, asked_for in DECLINED],
+)
+def test_a_block_that_is_an_answer(stack: Stack, way: Way, asked_for: bool) -> None:
+    """On a route with `refuse_as: answer`: complete, and no word of the model's in it."""
+    prompt = f"Tell me about the {FORBIDDEN}." if asked_for else QUESTION
+    seen = ask(stack, way, prompt, Says(f"{BAD} is the name of the project. {ENDLESS}"), below=KIND)
+    assert (way.declined, []) == (seen.told, seen.ran)
+    assert seen.text in ("", SORRY[400])
+    nothing_of(stack, seen, BAD, "apple")
+    kept = record(stack)
+    assert ("block", "refused", "kind") == tuple(kept[name] for name in ("outcome", "termination", "route"))
+    assert (not asked_for) == stack.recorder.asked
+
+
 @ways("stop")
 def test_stop_in_mid_stream(stack: Stack, way: Way) -> None:
     """The caller has a part, and is told by the dialect's last events that it is no more than that."""
     says = Says(f"{OPENING}The project is called {BAD}, by the way. {ENDLESS}")
     seen = ask(stack, way, QUESTION, says, hangs=True)
     stopped(stack, way, seen, says, BAD)
+
+
+@pytest.mark.parametrize("way", STRUCTURED, ids=str)
+def test_what_is_made_into_an_object(stack: Stack, way: Way) -> None:
+    """A whole answer is, and one that is redacted; of one that is blocked or stopped nothing is made."""
+    seen = ask(stack, way, QUESTION, Says(json.dumps({"words": f"Write to {MAIL}."})))
+    assert (way.done, [("note", {"words": f"Write to {MASK}."})]) == (seen.told, seen.ran)
+    says = Says(json.dumps({"words": f"{OPENING}The project is called {BAD}. {ENDLESS}"}))
+    seen = ask(stack, way, QUESTION, says, hangs=True)
+    if way.streamed:
+        stopped(stack, way, seen, says, BAD)
+    else:
+        told_no(stack, seen, CLIENTS[way.client].blocked)
 
 
 @ways("redact")
@@ -207,6 +254,14 @@ def test_a_harmless_call_is_run(stack: Stack, way: Way) -> None:
     """So that the next test says something: these applications run what they get."""
     seen = ask(stack, way, QUESTION, Says("I look.", WEATHER))
     assert (way.called, (WEATHER.name, WEATHER.arguments)) == (seen.told, seen.ran[0])
+
+
+@ways("call")
+def test_a_call_is_redacted_before_it_is_run(stack: Stack, way: Way) -> None:
+    """Its arguments are still JSON, without what they may not hold."""
+    seen = ask(stack, way, QUESTION, Says("I look.", replace(WEATHER, arguments={"city": f"where {MAIL} lives"})))
+    assert (way.called, (WEATHER.name, {"city": f"where {MASK} lives"})) == (seen.told, seen.ran[0])
+    nothing_of(stack, seen, "tom.keller", "keller@")
 
 
 @ways("call")
