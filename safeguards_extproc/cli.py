@@ -163,13 +163,17 @@ def explain(
     score: Annotated[list[str] | None, typer.Option(help="A score: screen.attack=0.97; repeat it.")] = None,
     failed: Annotated[list[str] | None, typer.Option(help="A detector that failed: screen=timeout; repeat it.")] = None,
     uninspectable: Annotated[str, typer.Option(help="Why the text cannot be read: opaque, malformed, …")] = "",
+    item: Annotated[bool, typer.Option("--item", help="The text is that of one item of an answer's list.")] = False,
 ) -> None:
     """Say what the policy would decide, and why: each rule, what it saw, what that did."""
+    from safeguards_extproc.policy.examples import one_item
     from safeguards_extproc.policy.explain import explain as lines
     from safeguards_extproc.policy.load import load
 
     found = load(policy)
     direction = Direction(_one_of("--on", on, tuple(Direction)))
+    if item and direction is Direction.REQUEST:
+        raise ConfigError("only an answer lists items", where="--item", hint="add --on response")
     usual = Kind.USER if direction is Direction.REQUEST else Kind.CONTENT
     speaker = Kind(_one_of("--in", kind or usual.value, tuple(Kind)))
     facts = Facts(direction, uninspectable=uninspectable)
@@ -177,7 +181,7 @@ def explain(
         facts.absorb(speaker, found.find(speaker, text).scores)
     facts.absorb(speaker, {name: _number("--score", name, value) for name, value in _pairs("--score", score)})
     facts.failed.update(_pairs("--failed", failed))
-    for line in lines(found, facts):
+    for line in lines(found, one_item(facts) if item else facts):
         typer.echo(line)
 
 

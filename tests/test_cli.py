@@ -27,6 +27,14 @@ examples:
   - {name: nothing here, on: request, text: "hello", expect: block}
 """
 
+SHOP = """
+version: 1
+name: shop
+detectors: {pii: {kind: pii, entities: [email]}}
+rules:
+  - {name: mail, when: scores.pii.email > 0.5, on: response, then: drop}
+"""
+
 
 def run(*arguments):
     return CliRunner().invoke(app, list(arguments))
@@ -82,6 +90,16 @@ def test_explain_says_why():
     assert "verdict: block" in result.output
 
 
+def test_explain_tells_an_item_from_the_rest(tmp_path):
+    """A rule that drops an item blocks what is in none."""
+    policy = tmp_path / "shop.yaml"
+    policy.write_text(SHOP)
+    explain = ("policy", "explain", str(policy), "--on", "response", "--text", "ask a@example.com")
+
+    assert "verdict: drop" in run(*explain, "--item").output
+    assert "verdict: block" in run(*explain).output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -92,6 +110,7 @@ def test_explain_says_why():
         (("serve", "--policy", "nowhere.yaml"), "nowhere.yaml: cannot be read"),
         (("policy", "explain", "policies/demo.yaml", "--score", "odd"), "write name=value"),
         (("policy", "explain", "policies/demo.yaml", "--on", "odd"), "one of request, response"),
+        (("policy", "explain", "policies/demo.yaml", "--item"), "add --on response"),
     ],
 )
 def test_mistakes_are_said_and_end_with_2(arguments, message):

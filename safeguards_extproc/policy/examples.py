@@ -26,10 +26,12 @@ def facts(policy: CompiledPolicy, example: Example) -> Facts:
     if example.scores or example.text is not None:
         known.absorb(kind, example.scores)
     known.failed.update(example.failed)
-    if example.item:
-        known.outside = Facts(direction, known.features)
-        known.items = [replace(known, outside=None)]
-    return known
+    return one_item(known) if example.item else known
+
+
+def one_item(known: Facts) -> Facts:
+    """The facts of an answer that lists one item, of which this is known, and says nothing beside it."""
+    return replace(known, outside=Facts(known.direction, known.features), items=[known])
 
 
 def run(policy: CompiledPolicy, source: Source) -> Iterator[Problem]:

@@ -124,8 +124,16 @@ class Reader:
             return
         ignoring = ignoring or node.ignored
         if isinstance(value, dict):
+            declared, otherwise = node.below.get, node.otherwise
             for name, item in value.items():
-                self._member(node, name, item, path, ignoring)
+                below = declared(name, otherwise)
+                if below is None:
+                    if not ignoring:
+                        self._leaves.tree(self._other, {name: item}, path)
+                    continue
+                if not ignoring and (below.strange or (below is otherwise and not identifier(name))):
+                    self._leaves.alone(self._other, name, (*path, name, KEY))
+                self.read(below, item, (*path, name), ignoring=ignoring)
         elif isinstance(value, list):
             if node.listed and self._listed is not None:
                 self._listed(value, path)
@@ -166,18 +174,3 @@ class Reader:
             self._leaves.alone(channel, value, path)
         else:
             self._leaves.text(channel, value, path)
-
-    def _member(self, node: _Node, name: str, item: object, path: Path, ignoring: bool) -> None:
-        below = node.below.get(name)
-        if below is None:
-            below = node.otherwise
-            if below is None:
-                if not ignoring:
-                    self._leaves.tree(self._other, {name: item}, path)
-                return
-            strange = not identifier(name)
-        else:
-            strange = below.strange
-        if strange and not ignoring:
-            self._leaves.alone(self._other, name, (*path, name, KEY))
-        self.read(below, item, (*path, name), ignoring=ignoring)
