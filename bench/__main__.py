@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import chunk, rig
+from bench import body, chunk, rig
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--reference", default="", help="a processor that decides nothing: PROGRAM SOCKET duplex")
     parser.add_argument("--seconds", type=int, default=5, help="of load, each time")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=["load", "stream", "chunk", "screen", "memory"])
+    parser.add_argument("--only", nargs="*", default=["load", "stream", "chunk", "screen", "memory", "body"])
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     patterns = Processor("patterns", rig.ours("policies/minimal.yaml"))
@@ -65,6 +65,8 @@ def main() -> None:
             console.print(f"no Triton here ({missing}): its figures are left out")
         if "memory" in options.only:
             figures["memory"] = memory(patterns, folder)
+    if "body" in options.only:
+        figures["body"] = large(options.rounds)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
@@ -194,6 +196,23 @@ def memory(processor: Processor, folder: Path, streams: int = 1000) -> dict[str,
         client.wait()
     console.print(f"memory of a worker: {rest:.0f} MiB at rest, {loaded:.0f} MiB with {streams} idle streams")
     return {"rest_mib": rest, "idle_streams": streams, "loaded_mib": loaded}
+
+
+def large(rounds: int) -> dict[str, Any]:
+    """Processor time per KB by size, and the worst lag of a loop on which 10 MB are read, of the best round."""
+    table = Table("request", "read", "read and searched (policies/minimal.yaml)", title="processor time per KB of JSON")
+    curve = body.curve(Path("policies/minimal.yaml"))
+    for size, costs in curve.items():
+        table.add_row(size, f"{costs['read']:.1f} µs", f"{costs['detect']:.1f} µs")
+    console.print(table)
+    table = Table("10 MB", "worst lag", "of it the loop's own", "with nothing to do", "seconds", "outcome")
+    table.title = f"what another stream of the process sees, best of {rounds}"
+    lags = body.lags(rounds)
+    for shape, row in lags.items():
+        lag, own, quiet = (f"{row[name]:.1f} ms" for name in ("lag_ms", "busy_ms", "quiet_ms"))
+        table.add_row(shape, lag, own, quiet, f"{row['s']:.2f}", row["outcome"])
+    console.print(table)
+    return {"us_per_kb": curve, "lag": lags}
 
 
 def quantile(ordered: list[float], share: float) -> float:

@@ -23,6 +23,7 @@ from safeguards_extproc.adapters.embedded import EmbeddedScorer, EmbeddedSetting
 from safeguards_extproc.adapters.health import Component, Health
 from safeguards_extproc.adapters.listener import Address, check_apart, parse
 from safeguards_extproc.adapters.policy_store import PolicyStore
+from safeguards_extproc.adapters.reader import PROGRAM, Reader
 from safeguards_extproc.adapters.server import Server, ServerSettings
 from safeguards_extproc.adapters.shared import Shared, StreamLimits
 from safeguards_extproc.adapters.tls import Certificates, TlsFiles
@@ -78,6 +79,7 @@ class App:
             for watcher in watchers:
                 watcher.cancel()
             await self.scorer.close()
+            await self.shared.reader.close()
             self.sink.close()
             stop_metrics()
 
@@ -138,7 +140,8 @@ def build(settings: Settings, worker: int | None = None) -> App:
     def begin(opened: Opened, at: float) -> Exchange:
         return Exchange(policies.current, wire, new_id(), opened, at)
 
-    shared = Shared(begin, scorer, sink, metrics, limits, producer, sink.refuses)
+    reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
+    shared = Shared(begin, scorer, sink, metrics, limits, producer, reader, sink.refuses)
     metrics.watch_held(lambda: shared.held)
     server = Server(
         shared,
@@ -235,13 +238,17 @@ def serve(settings: Settings) -> int:
         return asyncio.run(Workers(command, WorkerSettings(settings.workers, stop_s=stop_s)).run())
     if worker is not None:
         workers.end_with_parent()
-    # Long streams make many objects that live long; the oldest generation need not be walked for each.
-    gc.set_threshold(50_000, 50, 50)
     return uvloop.run(_serve(settings, worker))
+
+
+def collect_seldom() -> None:
+    """Long streams make many objects that live long; the oldest generation need not be walked for each."""
+    gc.set_threshold(50_000, 50, 50)
+    gc.collect()
+    gc.freeze()
 
 
 async def _serve(settings: Settings, worker: int | None) -> int:
     app = build(settings, worker)
-    gc.collect()
-    gc.freeze()
+    collect_seldom()
     return 0 if await app.run() else 1

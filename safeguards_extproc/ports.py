@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from safeguards_extproc.core.aside import Outcome, Task
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.core.record import Record
 
@@ -23,6 +24,16 @@ class Scorer(Protocol):
 
     async def ready(self, model: Model) -> bool:
         """Whether the model can answer now."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Reader(Protocol):
+    """Reads and edits large bodies where that holds up nobody."""
+
+    async def do(self, task: Task) -> Outcome:
+        """What `task.run` gives. Never raises but CancelledError: what cannot be done in time is `task.undone()`."""
         ...
 
     async def close(self) -> None: ...

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from safeguards_extproc.core.aside import Outcome
 from safeguards_extproc.core.decision import Policy, Result
 from safeguards_extproc.core.effects import (
     AnswerBody,
@@ -19,13 +20,25 @@ from safeguards_extproc.core.effects import (
     Classify,
     Effect,
     Keep,
+    Offload,
     Refuse,
     SendBody,
     SendHeaders,
     SendTrailers,
     Wake,
 )
-from safeguards_extproc.core.events import Aborted, Body, BodyMode, Event, Headers, Opened, Scored, Trailers, Woke
+from safeguards_extproc.core.events import (
+    Aborted,
+    Body,
+    BodyMode,
+    Event,
+    Headers,
+    Offloaded,
+    Opened,
+    Scored,
+    Trailers,
+    Woke,
+)
 from safeguards_extproc.core.exchange import TURN, Exchange
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.text import Direction, Wire
@@ -71,7 +84,8 @@ class Seen:
 class Conversation:
     """An exchange with an Envoy that does what the real one does with our answers.
 
-    `model` scores texts; None leaves Classify unanswered until `answer` is called. Everything fed is kept in `log`.
+    What is to be done elsewhere is done at once; without `aside` it waits until `offloaded` is called. `model` scores
+    texts; None leaves Classify unanswered until `answer` is called. Everything fed is kept in `log`.
     """
 
     def __init__(
@@ -81,17 +95,20 @@ class Conversation:
         mode: BodyMode = BodyMode.DUPLEX,
         response_mode: BodyMode | None = None,
         silent: bool = False,
+        aside: bool = True,
         model: Model | None = None,
         wire: Wire = PLAIN_WIRE,
         attributes: Mapping[str, str] | None = None,
     ) -> None:
         self.opened = Opened(mode, response_mode or mode, silent, attributes or {})
         self.exchange = Exchange(policy, wire, "exchange-1", self.opened, 1.0)
-        self.model = model
+        self.model, self.aside = model, aside
         self.seen = {REQUEST: Seen(), RESPONSE: Seen()}
         self.refused: Refuse | None = None
         self.records: list[Record] = []
+        self.wire = wire
         self.out: list[Classify] = []
+        self.away: list[Offload] = []
         self.timers: list[str] = []
         self.cancelled: list[int] = []
         self.log: list[Event | Effect] = []
@@ -114,6 +131,8 @@ class Conversation:
         effects = self.exchange.feed(event)
         for effect in effects:
             self._carry_out(effect)
+        while self.away and self.aside:
+            self.offloaded()
         while TURN in self.timers:
             self.fire(TURN)
         if self.model is not None:
@@ -129,6 +148,11 @@ class Conversation:
             assert self.model is not None
             results = [self._result(asked, model.detector) for model in asked.models]
         return self.feed(Scored(ticket, results))
+
+    def offloaded(self, outcome: Outcome | None = None) -> list[Effect]:
+        """Answer the first Offload: with `outcome`, or by doing what it says."""
+        asked = self.away.pop(0)
+        return self.feed(Offloaded(asked.direction, outcome or asked.task.run(self.wire)))
 
     def fire(self, timer: str) -> list[Effect]:
         """Let a timer go off."""
@@ -200,6 +224,9 @@ class Conversation:
                 self.records.append(effect.record)
             case Classify():
                 self.out.append(effect)
+            case Offload():
+                assert all(other.direction is not effect.direction for other in self.away), "two at a time"
+                self.away.append(effect)
             case Cancel():
                 self.cancelled += effect.tickets
                 self.out = [one for one in self.out if one.ticket not in effect.tickets]

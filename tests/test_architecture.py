@@ -48,6 +48,7 @@ IMPURE_CALLS = "open print input __import__ now utcnow today"
 
 WORLDS = {
     "Envoy": "asking dues extproc health listener server shared stream tls workers",
+    "a worker's reader": "reader reader_frames reader_process",
     "models": "batching breaker embedded endpoint kserve triton",
 }
 """Each adapter knows one outside world; these modules make up one world together, every other is a world by itself."""

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from safeguards_extproc.core.aside import Outcome, Task
 from safeguards_extproc.core.effects import Effect
 from safeguards_extproc.core.events import Event, Opened
-from safeguards_extproc.ports import RecordSink, Scorer
+from safeguards_extproc.ports import Reader, RecordSink, Scorer
 
 if TYPE_CHECKING:
     from safeguards_extproc.adapters.stream import Stream
@@ -50,7 +51,7 @@ class Telemetry(Protocol):
         ...
 
     def fault(self, where: str) -> None:
-        """A bug or a broken promise: "exchange", "scorer" or "peer"."""
+        """A bug or a broken promise: "exchange", "scorer", "reader" or "peer"."""
         ...
 
 
@@ -64,6 +65,15 @@ class NoTelemetry:
     def stream_refused(self, reason: str) -> None: ...
 
     def fault(self, where: str) -> None: ...
+
+
+class NoReader:
+    """Reads no large body: each is judged as one that could not be read."""
+
+    async def do(self, task: Task) -> Outcome:
+        return task.undone()
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class Shared:
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     limits: StreamLimits = StreamLimits()
     producer: str = ""
+    reader: Reader = field(default_factory=NoReader)
     unrecordable: Callable[[], bool] = lambda: False
     streams: set[Stream] = field(default_factory=set)
     held: int = 0

@@ -29,13 +29,14 @@ from safeguards_extproc.core.effects import (
     Cancel,
     Classify,
     Keep,
+    Offload,
     Refuse,
     SendBody,
     SendHeaders,
     SendTrailers,
     Wake,
 )
-from safeguards_extproc.core.events import Aborted, Event, Scored, Woke
+from safeguards_extproc.core.events import Aborted, Event, Offloaded, Scored, Woke
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import PeerError
 
@@ -76,6 +77,7 @@ class Stream:
         self._outbox: deque[bytes] = deque()
         self._writing = self._answered = False
         self._writer: asyncio.Task[None] | None = None
+        self._readings: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._relief: asyncio.Future[None] | None = None
         self._end: _End | None = None
@@ -170,6 +172,10 @@ class Stream:
                 case Cancel():
                     if self._asking is not None:
                         self._asking.cancel(effect.tickets)
+                case Offload():
+                    reading = self._loop.create_task(self._offload(effect))
+                    self._readings.add(reading)
+                    reading.add_done_callback(self._readings.discard)
                 case Wake():
                     self._wake(effect)
                 case Keep():
@@ -185,6 +191,15 @@ class Stream:
         shared.sequence += 1
         shared.sink.keep(record)
 
+    async def _offload(self, effect: Offload) -> None:
+        """Have it done; whatever the reader does, there is an outcome."""
+        try:
+            outcome = await self._shared.reader.do(effect.task)
+        except Exception as error:  # noqa: BLE001 (a fault in a reader is a body that was not read, never a hung stream)
+            self._note(error, "reader")
+            outcome = effect.task.undone()
+        self._deliver(Offloaded(effect.direction, outcome))
+
     def _wake(self, effect: Wake) -> None:
         before = self._timers.pop(effect.timer, None)
         if before is not None:
@@ -195,7 +210,7 @@ class Stream:
         del self._timers[timer]
         self._deliver(Woke(timer))
 
-    def _deliver(self, event: Scored | Woke) -> None:
+    def _deliver(self, event: Scored | Offloaded | Woke) -> None:
         """What happens between Envoy's messages."""
         exchange = self._exchange
         if self._disposed or self._end is not None or exchange is None:
@@ -271,6 +286,8 @@ class Stream:
         self._deadline.cancel()
         for handle in self._timers.values():
             handle.cancel()
+        for reading in self._readings:
+            reading.cancel()
         if self._asking is not None:
             self._asking.close()
         self._asking = self._exchange = None  # bodies are freed now, not when the collector finds the cycle

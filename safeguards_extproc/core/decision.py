@@ -134,7 +134,8 @@ class Facts:
 
     `scores` keeps the maximum per kind of text and per "detector.label". `failed` and `skipped` map a detector to the
     first reason. `uninspectable` is "" or why the text could not be read: "opaque", "opaque-answer",
-    "malformed", "encoding", "too-large", "unread", "not-sent", "websocket", "grpc", "binary".
+    "malformed", "encoding", "too-large", "unread", "not-sent", "unavailable", "websocket", "grpc",
+    "binary".
 
     Where an answer lists items, `outside` is what is known of its text that is in none of them, and `items` what is
     known of each by itself, once all of that is known: rules that drop judge these. `outside` is None where no answer

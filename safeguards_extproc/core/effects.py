@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from safeguards_extproc.core.aside import Task
 from safeguards_extproc.core.decision import Model
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.text import Direction, Kind
@@ -92,6 +93,14 @@ class Classify:
 
 
 @dataclass(slots=True)
+class Offload:
+    """Do `task` where it holds up nobody. Answered by Offloaded, always; one is under way in a direction, at most."""
+
+    direction: Direction
+    task: Task
+
+
+@dataclass(slots=True)
 class Cancel:
     """The answers to these tickets are not needed any more; none will be waited for."""
 
@@ -113,4 +122,4 @@ class Keep:
     record: Record
 
 
-Effect = SendHeaders | SendBody | AnswerBody | SendTrailers | Refuse | Classify | Cancel | Wake | Keep
+Effect = SendHeaders | SendBody | AnswerBody | SendTrailers | Refuse | Classify | Offload | Cancel | Wake | Keep

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from safeguards_extproc.core.aside import Outcome
 from safeguards_extproc.core.decision import Result
 from safeguards_extproc.core.text import Direction
 
@@ -81,6 +82,15 @@ class Scored:
 
 
 @dataclass(slots=True)
+class Offloaded:
+    """The answer to `effects.Offload` in the same direction."""
+
+    direction: Direction
+    outcome: Outcome
+    at: float = 0.0
+
+
+@dataclass(slots=True)
 class Woke:
     """The answer to `effects.Wake` with the same timer."""
 
@@ -96,4 +106,4 @@ class Aborted:
     at: float = 0.0
 
 
-Event = Headers | Body | Trailers | Scored | Woke | Aborted
+Event = Headers | Body | Trailers | Scored | Offloaded | Woke | Aborted

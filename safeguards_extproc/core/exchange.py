@@ -11,7 +11,7 @@ from safeguards_extproc.core import context as shared
 from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import SEVERITY, Action, Policy, Verdict
 from safeguards_extproc.core.effects import Effect, Keep, Metadata, Wake
-from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Opened, Scored, Trailers, Woke
+from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Offloaded, Opened, Scored, Trailers, Woke
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.request import RequestLane
 from safeguards_extproc.core.response import ResponseLane
@@ -70,8 +70,11 @@ class Exchange:
 
     @property
     def waiting(self) -> bool:
-        """Scores are out, or turns are to come, and the record waits for them."""
-        return not self._kept and (self._request.scan.waiting or self._response.scan.waiting or self._response.behind)
+        """Scores are out, turns are to come or work is done elsewhere, and the record waits for them."""
+        request, response = self._request, self._response
+        return not self._kept and (
+            request.scan.waiting or request.away or response.scan.waiting or response.behind or response.away
+        )
 
     def feed(self, event: Event) -> list[Effect]:
         """What to do about `event`. Raises IllegalEvent, and nothing else."""
@@ -98,6 +101,11 @@ class Exchange:
                     response.turn()
                     if event.timer != TURN:
                         (request if event.timer == "request-body" else response).woke(event)
+            case Offloaded():
+                if not self._over:
+                    request.scan.turn()
+                    response.turn()
+                    (response if event.direction is Direction.RESPONSE else request).offloaded(event.outcome)
             case Aborted():
                 self._abort(event.cause)
                 return list(out)

@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from safeguards_extproc.core import media
+from safeguards_extproc.core.aside import Parse, Parsed
 from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import Release
+from safeguards_extproc.core.effects import Offload
 from safeguards_extproc.core.events import BodyMode
+from safeguards_extproc.core.pour import Pour, Progress
+from safeguards_extproc.core.recipes import Parts
 from safeguards_extproc.core.scan import Scan, Unread
-from safeguards_extproc.core.text import Decoder, Direction, Framer, Segment, StreamReader
+from safeguards_extproc.core.text import Decoder, Direction, Document, Framer, Segment, StreamReader
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 OVERHEAD = 64
@@ -49,8 +53,10 @@ class Frame:
 
 
 class Intake:
-    """`frames` wait for their text, bare if they have none; `chunks` are those of a whole body, one once it has ended;
-    `raw` is not inspected, and waits for the request's verdict alone. `fields` are the response's headers."""
+    """`frames` wait for their text, bare if they have none; `chunks` are those of a whole body, one once it has ended,
+    `plain` what it is without its encoding and `parts` what it says, if it was read here, `away` while it is read
+    elsewhere; `raw` is not inspected, and waits for the request's verdict alone; `fields` are the response's headers.
+    """
 
     def __init__(self, ctx: Context, scan: Scan) -> None:
         self.enforcing = not ctx.opened.silent and ctx.route.release is not Release.OBSERVE
@@ -59,6 +65,9 @@ class Intake:
         self.status = 0
         self.frames: deque[Frame | bytes] = deque()
         self.chunks: list[bytes] = []
+        self.parts: Parts = ()
+        self.plain: bytes | None = None
+        self.away = False
         self.raw: list[bytes] = []
         self.decoder: Decoder | None = None
         self.reader: StreamReader | None = None
@@ -70,6 +79,13 @@ class Intake:
         self._uncut: deque[bytes] = deque()  # what has come of a stream and waits for a turn
         self._waiting = 0  # bytes of that
         self._ended = False
+        self._pour: Pour | None = None
+        self._document = Document([])
+
+    @property
+    def reads(self) -> bool:
+        """Whether a whole body has not been read to its end yet."""
+        return self.away or self._pour is not None
 
     @property
     def held(self) -> int:
@@ -204,6 +220,8 @@ class Intake:
         self._uncut.clear()
         self.behind = False
         self.raw, self.chunks, self._framer, self.kept_bytes, self._waiting = [], [], None, 0, 0
+        self.parts, self.plain, self._pour, self.away = (), None, None, False
+        self._scan.pouring = False
 
     def _cut(self, data: bytes) -> None:
         if self._framer is None:
@@ -250,41 +268,52 @@ class Intake:
         self.frames.append(Frame(raw, parts, unread) if parts or unread is not None else raw)
 
     def _read_whole(self) -> None:
-        ctx, scan = self._ctx, self._scan
+        ctx = self._ctx
         body = b"".join(self.chunks)
         self.chunks = [body]
         if ctx.format is None:
             raise AssertionError("a body is read by its format")
-        try:
-            encoding = self.fields.get("content-encoding", "identity")
-            if encoding != "identity":
-                decoder = ctx.wire.decoder(encoding, ctx.route.limits.response_bytes)
-                body = decoder.push(body) + decoder.finish()
-            scan.account.bytes_decoded = len(body)
-            document = ctx.format.read_response(body, self.status)
-        except MalformedBody as error:
-            # A redirect or an error of a gateway is often a page, not the API's: unknown rather than broken.
-            other = media.ANSWER if self.status >= 300 else "malformed"
-            self._give_up_reading("encoding" if error.reason == "content-encoding" else other)
-            return
-        except LimitExceeded:
-            self._give_up_reading("too-large")
+        encoding, limit = self.fields.get("content-encoding", ""), ctx.route.limits.response_bytes
+        task = Parse(Direction.RESPONSE, ctx.format, body, encoding, limit, self.status)
+        parsed = task.at_once(ctx.wire)
+        if parsed is None:
+            self.away = True
+            ctx.out.append(Offload(Direction.RESPONSE, task))
+        else:
+            self.understand(parsed)
+
+    def understand(self, parsed: Parsed) -> None:
+        """What a whole body says."""
+        scan, document, windows = self._scan, parsed.document, self._ctx.route.limits.windows
+        self.away = False
+        scan.account.bytes_decoded = parsed.size
+        reason = parsed.reason
+        if document.listed is not None and len(document.listed.items) > windows:
+            reason = "too-large"
+        if reason:
+            self._give_up_reading(reason)
             return
         features = scan.facts.features
         features.update(document.features)
-        features["bytes"] = len(body)
-        parts = []
-        for segment in document.segments:
-            parts.append((segment, scan.push(segment)))
-            if scan.size > ctx.route.limits.windows:
-                self._give_up_reading("too-large")
-                return
-        self.frames.append(Frame(body, parts))
+        features["bytes"] = parsed.size
+        self.plain, self._document = parsed.plain, document
+        self._pour = Pour(scan, document, windows, keeps=self.plain is not None)
+        self.pour()
+
+    def pour(self) -> None:
+        """Have more of a whole body's text scanned."""
+        pour, document, scan = self._pour, self._document, self._scan
+        if pour is None or (progress := pour.turn()) is Progress.MORE:
+            return
+        self._pour = None
+        if progress is Progress.OVER:
+            self._give_up_reading("too-large")
+            return
+        self.parts = pour.parts
         if document.listed is not None:
             scan.list_items(document.listed)
-        scan.close_all()
         if document.unread:
-            features["unread"] = ",".join(sorted(document.unread))
+            scan.facts.features["unread"] = ",".join(sorted(document.unread))
             scan.uninspectable("unread")
 
     def _give_up_reading(self, reason: str) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from safeguards_extproc.core.decision import Facts, Result, Verdict
 from safeguards_extproc.core.record import Items
-from safeguards_extproc.core.text import Channel, Listed, Segment
+from safeguards_extproc.core.text import Channel, Listed
 
 MOST_IDS = 100
 """Ids of a kind that a record names."""
@@ -16,11 +16,11 @@ _slug = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
 
 
 class Listing:
-    """`facts` are those of the items, in order."""
+    """`facts` are those of the items, in order, which `listed` holds."""
 
     def __init__(self, listed: Listed, whole: Facts) -> None:
         """`whole` are the facts of the answer, which learns of the list; all have its features."""
-        self._listed, self._outside = listed, Facts(whole.direction, whole.features)
+        self.listed, self._outside = listed, Facts(whole.direction, whole.features)
         self.facts = [Facts(whole.direction, whole.features) for _ in listed.items]
         self._of = {channel: at for at, item in enumerate(listed.items) for channel in item.channels}
         whole.outside = self._outside
@@ -38,22 +38,14 @@ class Listing:
                 learned |= facts.absorb(channel[0], result.scores)
         return learned and at is None
 
-    def staying(self, parts: Sequence[tuple[Segment, int]], gone: Collection[int]) -> list[tuple[Segment, int]]:
-        """Those of the segments that are in no item that goes."""
-        return [part for part in parts if self._of.get(part[0].channel, -1) not in gone]
-
-    def drop(self, body: bytes, gone: Collection[int]) -> bytes:
-        """The body without these items. Raises MalformedBody."""
-        return self._listed.drop(body, gone)
-
     def record(self, verdict: Verdict, *, applied: bool) -> Items:
         """What happened to the list; `applied`: items that the verdict drops were dropped."""
         dropped = verdict.drop if applied else frozenset[int]()
         decided = verdict.drop | verdict.would_drop
         return Items(
-            len(self._listed.items), len(decided), len(dropped), self._ids(dropped), self._ids(decided - dropped)
+            len(self.listed.items), len(decided), len(dropped), self._ids(dropped), self._ids(decided - dropped)
         )
 
     def _ids(self, positions: Iterable[int]) -> list[str]:
-        ids = (self._listed.items[at].id for at in sorted(positions))
+        ids = (self.listed.items[at].id for at in sorted(positions))
         return [id_ for id_ in ids if _slug(id_)][:MOST_IDS]

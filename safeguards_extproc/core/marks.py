@@ -61,6 +61,14 @@ class Marks:
         """Where the channel mentions what was replaced in the request, in order. The caller takes out what has gone."""
         return self._of(channel).places
 
+    def all_spans(self) -> dict[Channel, Sequence[Span]]:
+        """What may be redacted, of every channel that has some."""
+        return {channel: known.spans for channel, known in self._known.items() if known.spans}
+
+    def all_places(self) -> dict[Channel, deque[Place]]:
+        """What may be restored, of every channel that has some."""
+        return {channel: known.places for channel, known in self._known.items() if known.places}
+
     def _of(self, channel: Channel) -> _Known:
         known = self._known.get(channel)
         if known is None:

@@ -18,11 +18,13 @@ _CONTROLS = re.compile(r"(?:\\[nrtbf])+").match
 
 @dataclass(slots=True)
 class Masked:
-    """`counts` are by entity; `originals` are what is to be restored in the answer, by the name of its placeholder."""
+    """`counts` are by entity; `originals` are what is to be restored in the answer, by the name of its placeholder.
+    `restored` counts what was put back into an answer."""
 
     edits: list[Edit] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     originals: Mapping[str, Original] = field(default_factory=dict)
+    restored: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

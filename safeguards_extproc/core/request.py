@@ -8,21 +8,24 @@ Where no header tells the format, the body is read for its shape; until then the
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from safeguards_extproc.core import context as shared
 from safeguards_extproc.core import media
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
+from safeguards_extproc.core.aside import Outcome, Parse, Parsed, Rewrite, Rewritten, heavy
 from safeguards_extproc.core.context import OURS, Context
 from safeguards_extproc.core.decision import Action, Gate, Verdict
-from safeguards_extproc.core.effects import SendHeaders, Wake
+from safeguards_extproc.core.effects import Offload, SendHeaders, Wake
 from safeguards_extproc.core.events import Body, BodyMode, Headers, Trailers, Woke
 from safeguards_extproc.core.lifecycle import Stage, step
-from safeguards_extproc.core.masking import masked
 from safeguards_extproc.core.outbox import Last, outbox
+from safeguards_extproc.core.pour import Pour, Progress
+from safeguards_extproc.core.recipes import Mask, Parts
 from safeguards_extproc.core.record import Phase
-from safeguards_extproc.core.text import Direction, Document, Format, Segment
-from safeguards_extproc.errors import LimitExceeded, MalformedBody
+from safeguards_extproc.core.text import Direction, Format
+from safeguards_extproc.errors import MalformedBody
 
 TIMER = "request-body"
 
@@ -32,12 +35,10 @@ MODEL_CHARS = 128
 BEGINNING = 64
 """Bytes at the start of a body of unknown format that show whether it is worth waiting for."""
 
-UNREADABLE = {"content-encoding": "encoding", "values": "too-large"}
-"""What policy is told of a body that is malformed in one of these ways."""
-
 
 class RequestLane:
-    """`settled` once the verdict is final; `refused` holds the verdict that the client is told, if it is a no."""
+    """`settled` once the verdict is final; `refused` holds the verdict that the client is told, if it is a no. `away`
+    while the body is read or edited elsewhere."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
@@ -52,9 +53,12 @@ class RequestLane:
         self._inspects = False
         self._fields: dict[str, str] = {}
         self._chunks: list[bytes] = []
-        self._parts: list[tuple[Segment, int]] = []
-        self._document = Document([])
+        self.away = False
+        self._pour: Pour | None = None
+        self._parts: Parts = ()
+        self._unread: frozenset[str] = frozenset()
         self._plain: bytes | None = None
+        self._decoded = False
 
     @property
     def enforcing(self) -> bool:
@@ -123,11 +127,14 @@ class RequestLane:
             self._end()
 
     def recognise(self) -> None:
-        """Nothing waits for this request any more but the answer's format: tell it by what has come."""
-        try:
-            found = self.ctx.wire.recognise(b"".join(self._chunks))
-        except MalformedBody:
-            found = None
+        """Nothing waits for this request any more but the answer's format: tell it by what has come. What has come of
+        a large one is no whole JSON, and shows nothing."""
+        if self.away:
+            return
+        body, found = b"".join(self._chunks), None
+        if not heavy(body):
+            with contextlib.suppress(MalformedBody):
+                found = self.ctx.wire.recognise(body)
         self._name(found)
 
     def woke(self, event: Woke) -> None:
@@ -137,10 +144,23 @@ class RequestLane:
 
     def advance(self) -> None:
         """Decide once everything is known: nothing of a request can leave earlier anyway."""
-        if self.settled or self._stage is not Stage.ENDED:
+        if self.settled or self.away or self._stage is not Stage.ENDED:
             return
-        if self.scan.absorb_all():
+        if self._pour is not None and not self._poured(self._pour):
+            return
+        if not self.settled and self.scan.absorb_all():
             self._conclude()
+
+    def offloaded(self, outcome: Outcome) -> None:
+        """What was to be done elsewhere is done, or could not be."""
+        if not self.away:
+            return
+        self.away = False
+        if isinstance(outcome, Parsed):
+            self._understand(outcome)
+        else:
+            self._let_go(self.scan.verdict, outcome)
+            self._drop()
 
     def _forward(self, data: bytes) -> None:
         self._outbox.body(data, len(data))
@@ -182,46 +202,54 @@ class RequestLane:
 
     def _read(self) -> None:
         """The body is whole: decode and parse it, and have its text scanned."""
-        ctx, scan = self.ctx, self.scan
+        ctx = self.ctx
         body = b"".join(self._chunks)
         self._chunks = [body]
-        if ctx.format is None:
-            raise AssertionError("headers come first")
-        try:
-            encoding = self._fields.get("content-encoding", "")
-            if encoding and encoding != "identity":
-                decoder = ctx.wire.decoder(encoding, ctx.route.limits.request_bytes)
-                body = decoder.push(body) + decoder.finish()
-            self._plain = body
-            scan.account.bytes_decoded = len(body)
-            if ctx.pending and not body:
-                self._bare()
+        known = None if ctx.pending else ctx.format
+        encoding, limit = self._fields.get("content-encoding", ""), ctx.route.limits.request_bytes
+        task = Parse(Direction.REQUEST, known, body, encoding, limit)
+        parsed = task.at_once(ctx.wire)
+        if parsed is None:
+            self.away = True
+            ctx.out.append(Offload(Direction.REQUEST, task))
+        else:
+            self._understand(parsed)
+
+    def _understand(self, parsed: Parsed) -> None:
+        """What the body says."""
+        ctx, scan, document = self.ctx, self.scan, parsed.document
+        self._plain, self._decoded = parsed.plain, parsed.decoded
+        scan.account.bytes_decoded = parsed.size
+        if parsed.reason:
+            self._give_up_reading(parsed.reason)
+            return
+        if ctx.pending and not parsed.size:
+            self._bare()
+            return
+        if ctx.pending:
+            self._name(parsed.format)
+            if not self._inspects:
                 return
-            if ctx.pending:
-                self._name(ctx.wire.recognise(body))
-                if not self._inspects:
-                    return
-            self._document = document = ctx.format.read_request(body)
-        except MalformedBody as error:
-            self._give_up_reading(UNREADABLE.get(error.reason, "malformed"))
-            return
-        except LimitExceeded:
-            self._give_up_reading("too-large")
-            return
         ctx.model, ctx.streamed = (document.model or ctx.model)[:MODEL_CHARS], document.streamed
         features = scan.facts.features
         features.update(document.features)
         features["model"], features["streamed"] = ctx.model, document.streamed
-        features["bytes"] = len(body)
-        for segment in document.segments:
-            self._parts.append((segment, scan.push(segment)))
-            if scan.size > ctx.route.limits.windows:
-                self._give_up_reading("too-large")
-                return
-        scan.close_all()
-        if document.unread:
-            features["unread"] = ",".join(sorted(document.unread))
-            scan.uninspectable("unread")
+        features["bytes"] = parsed.size
+        self._unread = document.unread
+        self._pour = Pour(scan, document, ctx.route.limits.windows, keeps=self._plain is not None)
+
+    def _poured(self, pour: Pour) -> bool:
+        """Have more of the text scanned; whether all of it has been."""
+        progress = pour.turn()
+        if progress is Progress.MORE:
+            return False
+        self._pour, self._parts = None, pour.parts
+        if progress is Progress.OVER:
+            self._give_up_reading("too-large")
+        elif self._unread:
+            self.scan.facts.features["unread"] = ",".join(sorted(self._unread))
+            self.scan.uninspectable("unread")
+        return True
 
     def _give_up_reading(self, reason: str) -> None:
         """The text cannot be judged. Policy says whether it goes on; if so it goes on as it is."""
@@ -251,10 +279,12 @@ class RequestLane:
         self.phase.cause = "shadow" if verdict.decided is not verdict.action else ""
         if self._waits:
             self._release(verdict)
-        self._drop()
+        if not self.away:
+            self._drop()
 
     def _drop(self) -> None:
-        self._chunks, self._parts, self.held, self._plain = [], [], 0, None
+        self._chunks, self._parts, self.held, self._plain, self._pour = [], (), 0, None, None
+        self.scan.pouring = False
 
     def _refuse(self, verdict: Verdict, applied: str, cause: str) -> None:
         self.settled, self.refused = True, verdict
@@ -264,19 +294,38 @@ class RequestLane:
 
     def _release(self, verdict: Verdict) -> None:
         """Held bytes go on, edited if the verdict asks for it."""
+        if not (verdict.redact or verdict.steer) or not self._decoded:
+            self._let_go(verdict, Rewritten())
+            return
+        ctx, plain = self.ctx, self._plain
+        if ctx.format is None:
+            raise AssertionError("headers come first")
+        recipe = None
+        if verdict.redact:
+            recipe = Mask(self.scan.marks.all_spans(), verdict, numbers="history" not in self._unread)
+        limit, encoding = ctx.route.limits.request_bytes, self._fields.get("content-encoding", "")
+        if plain is not None:
+            task = Rewrite(Direction.REQUEST, ctx.format, plain, "", limit, 0, recipe, verdict.steer)
+            self._let_go(verdict, task.at_once(self._parts))
+        else:
+            task = Rewrite(Direction.REQUEST, ctx.format, self._chunks[0], encoding, limit, 0, recipe, verdict.steer)
+            self.settled, self.away = False, True
+            ctx.out.append(Offload(Direction.REQUEST, task))
+
+    def _let_go(self, verdict: Verdict, outcome: Rewritten) -> None:
+        self.settled = True
+        if outcome.reason:
+            # What cannot be edited cannot go on: a mark ran across the punctuation of a value.
+            self._refuse(Verdict(Action.BLOCK, Action.BLOCK, reason=outcome.reason), "block", "failure")
+            return
         account = self.scan.account
-        body = edited = b"".join(self._chunks)
-        dropped: list[str] = []
-        if (verdict.redact or verdict.steer) and self._plain is not None:
-            try:
-                edited = self._edit(self._plain, verdict)
-            except MalformedBody:
-                # What cannot be edited cannot go on: a mark ran across the punctuation of a value.
-                self._refuse(Verdict(Action.BLOCK, Action.BLOCK, reason="malformed"), "block", "failure")
-                return
-            if edited == self._plain:
-                edited = body
-            elif "content-encoding" in self._fields:
+        self.phase.redactions = dict(outcome.counts)
+        self.ctx.originals.keep(outcome.originals)
+        body = b"".join(self._chunks)
+        edited, dropped = body, list[str]()
+        if outcome.body is not None:
+            edited = outcome.body
+            if "content-encoding" in self._fields:
                 dropped.append("content-encoding")
         self._waits = False
         if self._outbox.holds:
@@ -289,19 +338,6 @@ class RequestLane:
         if self._stage is Stage.ENDED:
             said = Last(self._metadata(), self._changes(), dropped, bool(verdict.reroute))
             self._outbox.finish(Last() if self._outbox.holds else said)
-
-    def _edit(self, body: bytes, verdict: Verdict) -> bytes:
-        format_ = self.ctx.format
-        if format_ is None:
-            raise AssertionError("headers come first")
-        if verdict.redact:
-            known = "history" not in self._document.unread
-            found = masked(self._parts, self.scan.marks.spans, verdict, numbers=known)
-            self.phase.redactions = found.counts
-            if found.edits:
-                body = format_.edit(body, found.edits)
-            self.ctx.originals.keep(found.originals)
-        return format_.steer(body, verdict.steer) if verdict.steer else body
 
     def _changes(self) -> list[tuple[str, str]]:
         """Headers that the verdict sets on the way to the upstream."""

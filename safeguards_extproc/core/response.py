@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 
 from safeguards_extproc.core import context as shared
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
+from safeguards_extproc.core.aside import Outcome, Parsed, Rewrite, Rewritten
 from safeguards_extproc.core.context import OURS, Context
 from safeguards_extproc.core.decision import Action, Span, Verdict
-from safeguards_extproc.core.effects import Metadata, SendHeaders, Wake
+from safeguards_extproc.core.effects import Metadata, Offload, SendHeaders, Wake
 from safeguards_extproc.core.events import Body, BodyMode, Headers, Trailers, Woke
 from safeguards_extproc.core.intake import Frame, Intake, Reading
 from safeguards_extproc.core.lifecycle import Stage, step
 from safeguards_extproc.core.outbox import Last, outbox
+from safeguards_extproc.core.recipes import Restore
 from safeguards_extproc.core.record import Phase
 from safeguards_extproc.core.redact import chosen, edits
 from safeguards_extproc.core.restore import Restorer
@@ -54,7 +56,7 @@ class ResponseLane:
         )
         self._outbox = outbox(ctx.opened, Direction.RESPONSE, ctx.out)
         self._stage = Stage.HEADERS
-        self._sent = self._armed = False
+        self._sent = self._armed = self._edits_whole = False
         self._owes = False  # whether frames that are cleared wait for a turn
         self._left = PER_TURN
         self._first = True
@@ -73,6 +75,11 @@ class ResponseLane:
     def behind(self) -> bool:
         """Whether there is something to do without any event: `turn` and `advance` do it."""
         return self._owes or self._intake.behind or self.scan.behind
+
+    @property
+    def away(self) -> bool:
+        """Whether the body is read or edited elsewhere."""
+        return self._intake.away or self._edits_whole
 
     @property
     def held(self) -> int:
@@ -140,11 +147,12 @@ class ResponseLane:
 
     def advance(self) -> None:
         """Apply the verdicts that have come in and release what they clear."""
-        if self.stopped or self.done or self._stage is Stage.HEADERS:
+        if self.stopped or self.done or self._edits_whole or self._stage is Stage.HEADERS:
             return
         intake, enforcing = self._intake, self._enforcing
         if intake.reading is Reading.LATER and not self.ctx.pending:
             intake.resume(end=self.ended)
+        intake.pour()
         if not self._may_release():
             return
         framed = enforcing and intake.reading is Reading.STREAM
@@ -156,6 +164,10 @@ class ResponseLane:
         if intake.raw:
             raw, intake.raw = b"".join(intake.raw), []
             self._forward(raw, len(raw))
+        if intake.reads:
+            if not enforcing and self._stage is Stage.ENDED:
+                self._outbox.finish()
+            return
         # What a window has cleared leaves before the next one's verdict, however many turns that takes.
         self._left = PER_TURN
         if self._owes:
@@ -289,43 +301,63 @@ class ResponseLane:
         if self.ctx.route.inspect:
             phase.decided_ms = self.ctx.ms()
             self._passed(verdict)
-        dropped: list[str] = []
-        if intake.reading is Reading.WHOLE and self._enforcing:
-            raw = edited = intake.chunks[0]
-            whole = intake.frames[0] if intake.frames else None
-            changes = verdict.redact or verdict.drop or self.ctx.originals
-            if changes and isinstance(whole, Frame):
-                try:
-                    changed = self._rewritten(whole, verdict)
-                except MalformedBody:
-                    self._terminate(self._unmendable())
-                    return
-                if changed is not None:
-                    edited = changed
-                    dropped = [name for name in ("content-encoding", "content-length") if name in intake.fields]
+        if intake.reading is not Reading.WHOLE or not self._enforcing:
             if not self._sent:
-                self._send_headers(dropped)
-            self._forward(edited, len(raw))
-        elif not self._sent:
-            self._send_headers()
-        self.done = True
-        intake.drop()
-        self._outbox.finish(Last(self._metadata(), self._changes() if self._outbox.revocable else (), dropped))
+                self._send_headers()
+            self._close([])
+        else:
+            self._edit_whole(verdict)
 
-    def _rewritten(self, frame: Frame, verdict: Verdict) -> bytes | None:
-        """A whole body with what the verdict changes in it, None if that is nothing."""
-        format_, listing = self.ctx.format, self.scan.listing
-        if format_ is None:
+    def _edit_whole(self, verdict: Verdict) -> None:
+        """Have a whole body edited, if the verdict or the request asks for it; it then goes."""
+        intake, ctx, scan = self._intake, self.ctx, self.scan
+        if ctx.format is None:
             raise AssertionError("a body is read by its format")
-        body = frame.raw
-        if listing is not None and verdict.drop:
-            frame.parts = listing.staying(frame.parts, verdict.drop)
-        wanted = self._edits(frame, verdict.redact)
-        if wanted:
-            body = format_.edit(body, wanted)
-        if listing is not None and verdict.drop:
-            return listing.drop(body, verdict.drop)
-        return body if wanted else None
+        limit = ctx.route.limits.response_bytes
+        recipe = Restore(scan.marks.all_spans(), verdict.redact, ctx.originals, scan.marks.all_places(), limit)
+        if scan.listing is not None and verdict.drop:
+            recipe.leave_out(scan.listing.listed, verdict.drop)
+        if recipe.idle:
+            self._let_go(Rewritten())
+        elif intake.plain is not None:
+            task = Rewrite(Direction.RESPONSE, ctx.format, intake.plain, "", limit, self.status, recipe)
+            self._let_go(task.at_once(intake.parts))
+        else:
+            encoding = intake.fields.get("content-encoding", "")
+            task = Rewrite(Direction.RESPONSE, ctx.format, intake.chunks[0], encoding, limit, self.status, recipe)
+            self._edits_whole = True
+            ctx.out.append(Offload(Direction.RESPONSE, task))
+
+    def offloaded(self, outcome: Outcome) -> None:
+        """What was to be done elsewhere is done, or could not be."""
+        if isinstance(outcome, Parsed):
+            if self._intake.away:
+                self._intake.understand(outcome)
+        elif self._edits_whole:
+            self._edits_whole = False
+            self._let_go(outcome)
+
+    def _let_go(self, outcome: Rewritten) -> None:
+        """A whole body goes, as it came or edited."""
+        intake = self._intake
+        if outcome.reason:
+            self._terminate(self._unmendable())
+            return
+        self.phase.redactions.update(outcome.counts)
+        self.phase.restored.update(outcome.restored)
+        raw, dropped = intake.chunks[0], list[str]()
+        if outcome.body is not None:
+            dropped = [name for name in ("content-encoding", "content-length") if name in intake.fields]
+        if not self._sent:
+            self._send_headers(dropped)
+        self._forward(raw if outcome.body is None else outcome.body, len(raw))
+        self._close(dropped)
+
+    def _close(self, dropped: list[str]) -> None:
+        """The end goes too."""
+        self.done = True
+        self._intake.drop()
+        self._outbox.finish(Last(self._metadata(), self._changes() if self._outbox.revocable else (), dropped))
 
     def _unmendable(self) -> Verdict:
         """What cannot be edited cannot go on: a mark ran across the punctuation of a value."""

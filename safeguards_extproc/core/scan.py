@@ -38,6 +38,9 @@ NOTHING = Findings()
 PER_TURN = 8
 """Windows that the detectors in process look at for one event: one takes 0.05 ms, up to 2 ms if it is all codes."""
 
+FOUND_PER_WINDOW = 12
+"""Marks in a window that cost as much as another window: each is looked at again, by its check sum or its shape."""
+
 AT_ONCE = 64
 """Windows that wait for models at a time."""
 
@@ -69,7 +72,7 @@ class Unread:
 class Scan:
     """What is known of the text of one direction, and what policy says of it so far.
 
-    `verdict` is final once it is terminal.
+    `verdict` is final once it is terminal. `pouring` while a whole document is on its way in (`core/pour.py`).
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Scan:
         self.facts = Facts(direction, features or {})
         self.account = Account()
         self.verdict: Verdict = ALLOWED
-        self.decided = False
+        self.decided = self.pouring = False
         self.listing: Listing | None = None
         self.marks = Marks(originals)
         self.versions: dict[str, str] = {}
@@ -114,7 +117,7 @@ class Scan:
     @property
     def behind(self) -> bool:
         """Whether there is something to do without any event: `turn` does it."""
-        return bool(self._unseen) and len(self._out_now) < AT_ONCE
+        return self.pouring or (bool(self._unseen) and len(self._out_now) < AT_ONCE)
 
     @property
     def size(self) -> int:
@@ -160,6 +163,17 @@ class Scan:
 
     def close_all(self) -> None:
         self._submit(self._windows.close_all())
+
+    def channels(self) -> list[Channel]:
+        """Every channel that has had text, in the order of its first."""
+        return self._windows.channels()
+
+    def ripen(self, channel: Channel, chars: int) -> int:
+        """Cut windows off a text that is held whole and of which all has come: of so many characters, and how many
+        that were."""
+        windows = self._windows.ripen(channel, chars)
+        self._submit(windows)
+        return sum(window.end - window.start for window in windows)
 
     def flush(self) -> None:
         """Have the text that waits for more scanned as it is, unless its channel's last window is still out."""
@@ -281,10 +295,10 @@ class Scan:
     def _look(self) -> None:
         """Have the next windows looked at, and models asked about them."""
         while self._unseen and self._looked < PER_TURN and len(self._out_now) < AT_ONCE:
-            self._looked += 1
             pending = self._unseen.popleft()
             window, kind = pending.window, pending.window.channel[0]
             pending.findings = self._policy.find(kind, window.text)
+            self._looked += 1 + len(pending.findings.spans) // FOUND_PER_WINDOW
             due = self._due(window)
             if due:
                 ticket = next(self._tickets)

@@ -95,6 +95,21 @@ class Windows:
             self.whole -= known.total - known.cut
         return self._cut(channel, known, closing=True)
 
+    def channels(self) -> list[Channel]:
+        """Every channel, in the order of its first text."""
+        return list(self._channels)
+
+    def ripen(self, channel: Channel, chars: int) -> list[Window]:
+        """Windows, of so many characters or a few more, of a text that is held whole and of which all has come, before
+        `close` gives the last."""
+        known = self._channels[channel]
+        if not known.whole or known.closed:
+            return []
+        begin = known.cut
+        windows = self._cut(channel, known, closing=False, chars=chars)
+        self.whole -= known.cut - begin
+        return windows
+
     def close_all(self) -> list[Window]:
         """No more text comes at all."""
         return [window for channel in self._channels for window in self.close(channel)]
@@ -127,10 +142,14 @@ class Windows:
         known = self._channels.get(channel)
         return known.total if known is not None else 0
 
-    def _cut(self, channel: Channel, known: _Text, *, closing: bool) -> list[Window]:
+    def _cut(self, channel: Channel, known: _Text, *, closing: bool, chars: int = 0) -> list[Window]:
+        """Every window that is whole; with `chars` those of so many characters, never the last."""
         text, largest = known.join(), self._windowing.largest
         windows = []
+        until = known.cut + chars if chars else known.total
         while known.total - known.cut >= known.size:
+            if chars and (known.cut >= until or known.total - known.cut == known.size):
+                break
             start = known.cut - known.base
             limit = start + known.size
             # A word is not split where one ends in the second half; text without spaces is cut where it is full.
@@ -148,8 +167,9 @@ class Windows:
             windows[-1].last = True
         elif windows:
             keep = self._lead(known)
-            known.buffer = text[keep - known.base :]
-            known.base = keep
+            if 2 * (keep - known.base) >= len(text):  # else what is copied could be as much as all the text, each time
+                known.buffer = text[keep - known.base :]
+                known.base = keep
         elif closing and known.total > 0:
             # Every character has been cut already: an empty last window says that nothing follows.
             windows.append(Window(channel, known.total, known.total, 0, "", last=True))

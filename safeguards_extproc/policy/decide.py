@@ -20,7 +20,12 @@ from safeguards_extproc.policy.closure import Rules, build
 
 NO_SCORES: Mapping[str, float] = {}
 
-REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malformed": "malformed"}
+REASONS = {
+    "too-large": "too-large",
+    "encoding": "unsupported-encoding",
+    "malformed": "malformed",
+    "unavailable": "unavailable",
+}
 """Refusal.reason for why a body cannot be inspected; every other is "policy"."""
 
 REFUSED = {Action.THROTTLE: "throttled", Action.SUSPEND: "suspended"}

@@ -126,7 +126,8 @@ class Uninspectable(Strict):
     """What it means that a body could not be read, by the reason. `flag` lets it pass and says so.
 
     `opaque` is text or JSON that no format knows; `opaque-answer` an answer that no format knows to a request without
-    a body, or the page of a redirect or an error; `websocket` any tunnel; `grpc` and `binary` what a media type names.
+    a body, or the page of a redirect or an error; `websocket` any tunnel; `grpc` and `binary` what a media type names;
+    `unavailable` what is large and was not read in time.
     """
 
     opaque: OnUninspectable = "block"
@@ -136,6 +137,7 @@ class Uninspectable(Strict):
     too_large: Annotated[OnUninspectable, Field(alias="too-large")] = "block"
     unread: OnUninspectable = "block"
     not_sent: Annotated[OnUninspectable, Field(alias="not-sent")] = "block"
+    unavailable: OnUninspectable = "block"
     websocket: OnUninspectable = "block"
     grpc: OnUninspectable = "block"
     binary: OnUninspectable = "block"
@@ -265,6 +267,7 @@ class Example(Strict):
         "too-large",
         "unread",
         "not-sent",
+        "unavailable",
         "websocket",
         "grpc",
         "binary",

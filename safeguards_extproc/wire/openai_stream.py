@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
@@ -61,11 +62,11 @@ def _last(refusal: Refusal, first: bool) -> dict[str, Any]:
 
 def of_azure(dialect: Dialect) -> Dialect:
     """The same with the verdict of a filter where a choice is broken off."""
+    return replace(dialect, last=partial(_judged_last, dialect.last))
 
-    def last(refusal: Refusal, first: bool) -> dict[str, Any]:
-        return {**dialect.last(refusal, first), _VERDICT: verdict(refusal)}
 
-    return replace(dialect, last=last)
+def _judged_last(last: Callable[[Refusal, bool], dict[str, Any]], refusal: Refusal, first: bool) -> dict[str, Any]:
+    return {**last(refusal, first), _VERDICT: verdict(refusal)}
 
 
 CHAT = Dialect(

@@ -19,8 +19,11 @@ MAX_DEPTH = 100
 """Containers within containers. Far below the interpreter's own limit, so that the limit is ours and is stable."""
 
 MAX_VALUES = 1 << 17
-"""Values and names in a request. A byte of text costs nothing to read, a value half a microsecond to several, in which
-no other stream moves; a context of a million tokens has fewer."""
+"""Values and names in a request. A byte of text costs nothing to read, a value half a microsecond to several; a context
+of a million tokens has fewer."""
+
+MOST_VALUES = 1 << 20
+"""Values and names in any other JSON: an answer may hold vectors, or repeat each token."""
 
 KEY = -1
 """The last step of a path that means an object member's name, not its value: ("metadata", "colour", KEY)."""
@@ -73,12 +76,13 @@ _SAMPLE, _SELDOM = 4096, 32  # bytes that show what a body is made of, and how m
 def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0, exact: bool = True) -> Any:
     """The value of `body`, which is one JSON text in UTF-8 without BOM; only MalformedBody is raised.
 
-    Offsets of errors are bytes, where the scanner tells one. `max_values` 0 is any number of values.
+    Offsets of errors are bytes, where the scanner tells one. `max_values` 0 is MOST_VALUES.
     Without `exact` any number may stand for a fraction: for those who want to know only that it is one.
     """
     if body.startswith(BOM):
         raise MalformedBody("encoding", offset=0)
-    if max_values and len(body) > 2 * max_values and _more_than(max_values, body):
+    most = max_values or MOST_VALUES
+    if len(body) > 2 * most and _more_than(most, body):
         raise MalformedBody("values")
     try:
         text = body.decode()

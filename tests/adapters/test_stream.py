@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import grpc
 import pytest
@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from safeguards_extproc.adapters import extproc
 from safeguards_extproc.adapters.shared import Shared, StreamLimits
 from safeguards_extproc.adapters.stream import Stream
+from safeguards_extproc.core.aside import Outcome, Parse, Parsed, Task
 from safeguards_extproc.core.decision import Model, Result
-from safeguards_extproc.core.effects import Cancel, Classify, Effect, SendBody, SendHeaders, Wake
-from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Opened, Scored, Woke
+from safeguards_extproc.core.effects import Cancel, Classify, Effect, Offload, SendBody, SendHeaders, Wake
+from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Offloaded, Opened, Scored, Woke
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import IllegalEvent
 from tests.adapters.peer import BUFFERED, DUPLEX, body, headers, trailers, world
@@ -517,3 +518,89 @@ def test_the_check_of_the_writes_bites() -> None:
         def _writing(self, value: bool) -> None: ...
 
     assert asyncio.run(talk(Careless, [0, 5, 3], 8))[0] > 0
+
+
+class Reads:
+    """Answers every task with what `answer` says."""
+
+    def __init__(self, answer: Callable[[Task], Awaitable[Outcome]]) -> None:
+        self._answer = answer
+
+    async def do(self, task: Task) -> Outcome:
+        return await self._answer(task)
+
+    async def close(self) -> None: ...
+
+
+def offloading(_opened: Opened, _at: float) -> Scripted:
+    """A body goes once it has been read elsewhere."""
+
+    def react(exchange: Scripted, event: Event) -> list[Effect]:
+        match event:
+            case Body(end=True):
+                exchange.waiting = True
+                return [Offload(REQUEST, Parse(REQUEST, None, b"large", "", 9))]
+            case Offloaded(outcome=outcome):
+                exchange.waiting = False
+                said = outcome.reason.encode() or b"read"
+                return [*exchange.keep(), SendHeaders(REQUEST), SendBody(REQUEST, said, True)]
+            case _:
+                return []
+
+    return Scripted(react)
+
+
+async def read(_: Task) -> Outcome:
+    return Parsed()
+
+
+async def broken(_: Task) -> Outcome:
+    raise ValueError("secret")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "faults"), [(read, b"read$", []), (broken, b"unavailable$", ["reader"])], ids=["read", "broken"]
+)
+async def test_what_is_done_elsewhere_has_an_outcome(
+    answer: Callable[[Task], Awaitable[Outcome]], said: bytes, faults: list[str]
+) -> None:
+    """The reader's, or where that fails the one of a body that was not read."""
+    async with world(offloading) as it:
+        it.shared.reader = Reads(answer)
+        call = it.call()
+        await call.say(headers("request", mode=DUPLEX), body("request", b"large", end=True))
+        assert [await call.hear(), await call.hear()] == ["request_headers", said]
+        await call.close()
+        assert faults == it.counts.faults
+
+
+async def test_a_worker_without_a_reader_reads_no_large_body() -> None:
+    """And says so: it never passes unread by itself."""
+    async with world(offloading) as it:
+        call = it.call()
+        await call.say(headers("request", mode=DUPLEX), body("request", b"large", end=True))
+        assert [await call.hear(), await call.hear()] == ["request_headers", b"unavailable$"]
+        await it.shared.reader.close()
+        await call.close()
+
+
+async def test_nothing_is_read_for_a_stream_that_is_over() -> None:
+    """Envoy goes away while a body is read: the record is kept, and the reading is given up."""
+    ended = asyncio.Event()
+
+    async def endless(_: Task) -> Outcome:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        raise AssertionError
+
+    async with world(offloading, limits=StreamLimits(linger_s=0.0)) as it:
+        it.shared.reader = Reads(endless)
+        call = it.call()
+        await call.say(headers("request", mode=DUPLEX), body("request", b"large", end=True))
+        await it.until(lambda: bool(it.shared.streams) and any(stream._readings for stream in it.shared.streams))
+        call.rpc.cancel()
+        await asyncio.wait_for(ended.wait(), 5)
+        await it.until(lambda: not it.shared.streams)
+        assert it.terminations() == ["closed"]

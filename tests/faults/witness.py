@@ -38,7 +38,7 @@ rules:
   - {{name: address, when: scores.pii.email > 0.5, then: redact, entities: [email]}}
   - {{name: unsafe, when: scores.screen.unsafe > 0.9, then: stop, on: response}}
 uninspectable: {{opaque: ELSE, malformed: ELSE, encoding: ELSE, too-large: ELSE, unread: ELSE, not-sent: ELSE,
-  websocket: ELSE, grpc: ELSE, binary: ELSE, opaque-answer: ELSE}}
+  unavailable: ELSE, websocket: ELSE, grpc: ELSE, binary: ELSE, opaque-answer: ELSE}}
 routes:
 """
 WINDOW = "window: {first: 40, largest: 200, overlap: 60, flush_ms: 60}"

@@ -192,6 +192,7 @@ def test_a_missing_feature_is_missing_too() -> None:
         ("opaque", "policy"),
         ("opaque-answer", "policy"),
         ("not-sent", "policy"),
+        ("unavailable", "unavailable"),
         ("websocket", "policy"),
         ("grpc", "policy"),
         ("binary", "policy"),

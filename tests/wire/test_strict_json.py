@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safeguards_extproc.core.text import Path
 from safeguards_extproc.errors import MALFORMED, MalformedBody
 from safeguards_extproc.wire import strict_json
-from safeguards_extproc.wire.strict_json import KEY, MAX_DEPTH, MAX_VALUES, loads, spans
+from safeguards_extproc.wire.strict_json import KEY, MAX_DEPTH, MAX_VALUES, MOST_VALUES, loads, spans
 
 AMBIGUOUS = {
     "encoding": [
@@ -158,6 +158,15 @@ def test_a_body_of_countless_values_is_refused_unread(item: bytes) -> None:
 
     few = b"[" + item + (b"," + item) * (MAX_VALUES // 8) + b"]"
     assert json.loads(few) == loads(few, max_values=MAX_VALUES)
+
+
+def test_an_answer_has_a_bound_too() -> None:
+    """Vectors are long, and none is as long as this."""
+    with pytest.raises(MalformedBody) as caught:
+        loads(b"[" + b"0," * MOST_VALUES + b"0]")
+    assert "values" == caught.value.reason
+    vectors = b"[" + b"0.125," * (MOST_VALUES // 8) + b"0]"
+    assert MOST_VALUES // 8 + 1 == len(loads(vectors))
 
 
 @pytest.mark.parametrize("text", ["a, b: [c] {d}", 'say \\"x\\", ', "\\\\, ", '\\\\\\", ['])
