@@ -336,6 +336,37 @@ def test_what_else_an_answer_says_stays(dialect: Dialect) -> None:
     assert saw == {**dialect.whole([("text", f"to {VALUES[0]}")]), "usage": body["usage"]}
 
 
+SHOP = """
+version: 1
+name: shop
+detectors:
+  pii: {kind: pii, entities: [email]}
+  lists: {kind: patterns, lists: {bad: {keywords: [gunpowder]}}}
+rules:
+  - {name: back, when: scores.pii.email > 0.5, on: request, then: redact, entities: [email], placeholder: numbered,
+     restore: true}
+  - {name: bad, when: scores.lists.bad > 0, on: response, then: drop}
+apis:
+  - name: search
+    match: {paths: [/search]}
+    request: {texts: [$.query]}
+    response: {items: {path: $.hits, id: "@.id", texts: ["@.title"], count: [$.total]}}
+"""
+
+
+def test_an_api_of_ones_own_is_restored() -> None:
+    """Items that stay get their values back, beside one that is dropped."""
+    titles = ["for <EMAIL_1>", "gunpowder for <EMAIL_1>", "<EMAIL_2>, <EMAIL_1>"]
+    hits = [{"id": str(at), "title": title} for at, title in enumerate(titles)]
+    book = Conversation(load.parse(SHOP, "shop.yaml"), wire=wire)
+    book.request(json.dumps({"query": f"mail of {VALUES[0]}"}).encode(), path="/search")
+    book.response(json.dumps({"hits": hits, "total": 3}).encode())
+    assert {"query": "mail of <EMAIL_1>"} == json.loads(book.upstream_saw())
+    kept = [{"id": "0", "title": f"for {VALUES[0]}"}, {"id": "2", "title": f"<EMAIL_2>, {VALUES[0]}"}]
+    assert {"hits": kept, "total": 2} == json.loads(book.client_saw())
+    assert {"email": 2} == book.record.response.restored
+
+
 def test_an_error_is_restored() -> None:
     """A provider that repeats in its error what it was sent."""
     body = json.dumps({"error": {"message": "cannot read <EMAIL_1>", "type": "invalid_request_error"}}).encode()
