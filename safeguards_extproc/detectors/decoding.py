@@ -10,6 +10,7 @@ import base64
 import binascii
 import html
 import re
+import string
 from collections.abc import Callable
 
 from safeguards_extproc.detectors.english import strong_words
@@ -22,16 +23,21 @@ _ESCAPES = re.compile(
 _JSON_ESCAPES = re.compile(r"\\[nrt\"/\\]")
 _QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,6}")
-_URL_FORM = {45: "+", 95: "/"}
 _AMID = 24
 """Letters at least that must stand for text, where not all of a run does; a letter cut at their end may lack."""
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_SPACE = re.compile(r"[\s=]")
+_BASE32 = re.compile("[A-Z2-7]+|[a-z2-7]+").fullmatch
+_TO_BASE32 = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
+_RFC1924 = string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
+_ASCII85_DIGITS = "".join(map(chr, range(33, 118)))
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){4,}(?![0-9A-Za-z])")
 _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
 _MIME = re.compile(r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?([^?\s]{1,200})\?=(?:\s+(?==\?))?")
 _BASE85 = re.compile(r"(?<!\S)[!-u]{20,}(?!\S)|(?<!\S)[!#-&(-+;-Z^-~0-9-]{20,}(?!\S)")
+_WORD85 = re.compile(r"[!-u]+|[!#-&(-+;-Z^-~0-9-]+").fullmatch
 _PARTED = re.compile(r"([\"'])\s{0,3}\+\s{0,3}\1")
 _ASCII85 = re.compile(r"<~[!-uz\s]{5,}~>")
 _UU = re.compile(r"^begin [0-7]{3} [^\n]{0,80}\n((?:[ -`]{1,62}\n)+?)`?\n?end", re.MULTILINE)
@@ -166,17 +172,38 @@ def ascii85(text: str) -> str:
 
 def base85(text: str) -> str:
     """Ascii85 without its frame, and the alphabet of RFC 1924"""
+    if not any(_unbased85(word) for word in text.split() if len(word) >= 20 and _WORD85(word)):
+        return text
+    return _BASE85.sub(lambda run: _unbased85(run[0]) or run[0], text)
 
-    def decoded(run: re.Match[str]) -> str:
-        for decode in (base64.b85decode, base64.a85decode):
+
+def _unbased85(word: str) -> str | None:
+    for alphabet, decode in ((_RFC1924, base64.b85decode), (_ASCII85_DIGITS, base64.a85decode)):
+        if _may_read(word, alphabet):
             try:
-                if found := as_text(decode(run[0])):
+                if found := as_text(decode(word)):
                     return found
             except ValueError:
                 continue
-        return run[0]
+    return None
 
-    return _BASE85.sub(decoded, text)
+
+def _may_read(word: str, alphabet: str) -> bool:
+    """Whether the first four bytes can begin a text: the decoders are slow, and few words of a program get so far."""
+    value = 0
+    for sign in word[:5]:
+        digit = alphabet.find(sign)
+        if digit < 0:
+            return sign == "z"  # Ascii85's four zeros
+        value = value * 85 + digit
+    head = value.to_bytes(5)
+    if head[0]:
+        return False
+    try:
+        head.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data" or 0 in head[1:]
+    return True
 
 
 def uuencoded(text: str) -> str:
@@ -246,13 +273,12 @@ def _escape(found: re.Match[str]) -> str:
 
 def _based(found: re.Match[str]) -> str:
     run = found[0]
-    body = re.sub(r"[\s=]", "", run)
-    if re.fullmatch("[A-Z2-7]+|[a-z2-7]+", body):
-        try:
-            if decoded := as_text(base64.b32decode(body.upper() + "=" * (-len(body) % 8))):
-                return decoded
-        except binascii.Error:
-            pass
+    body = _SPACE.sub("", run)
+    if _BASE32(body) and len(body) % 8 not in (1, 3, 6):
+        bits = 5 * len(body)
+        number = int(body.lower().translate(_TO_BASE32), 32)
+        if decoded := as_text((number >> bits % 8).to_bytes(bits // 8)):
+            return decoded
     decoded = as_text(_bytes64(body)) or _amid(body)
     if decoded is not None:
         return decoded
@@ -286,9 +312,9 @@ def _text_end(data: bytes) -> int:
 
 def _bytes64(body: str) -> bytes:
     """What groups of letters stand for, the last one short or not; a letter alone stands for nothing."""
-    letters = body.rstrip("=").translate(_URL_FORM)
+    letters = body.rstrip("=").replace("-", "+").replace("_", "/")
     whole = letters[:-1] if len(letters) % 4 == 1 else letters
-    return base64.b64decode(whole + "=" * (-len(whole) % 4))
+    return binascii.a2b_base64(whole + "=" * (-len(whole) % 4))
 
 
 DECODERS: tuple[tuple[str, Callable[[str], str]], ...] = (

@@ -40,6 +40,7 @@ CARD_RANGES = re.compile(
     r"|(?:50|5[6-8]|6[37])[0-9]{10,17}"  # Maestro
 )
 
+_CARD_DIGITS = range(12, 20)
 _NOT_DIGIT = str.maketrans("", "", " \t\n.-–/()\u00a0")
 _GROUPS = re.compile(r"[0-9]+")
 
@@ -50,16 +51,17 @@ def _digits(text: str) -> str:
 
 def card(text: str) -> int:
     """The longest run of groups from the first digit that is a card number; what follows may be a date or a code."""
-    groups = list(_GROUPS.finditer(text))
-    for last in range(len(groups), 0, -1):
-        taken = [group[0] for group in groups[:last]]
+    number, end = "", 0
+    for group in _GROUPS.finditer(text):
+        number += group[0]
+        if len(number) > _CARD_DIGITS[-1]:
+            break
+        if len(number) in _CARD_DIGITS and CARD_RANGES.fullmatch(number) and len(set(number)) > 1:
+            end = group.end() if checksums.luhn(number) else end
         # A number is written whole or in groups of some size; only the last group may be short.
-        if len(taken) > 1 and min(len(group) for group in taken[:-1]) < 3:
-            continue
-        number = "".join(taken)
-        if CARD_RANGES.fullmatch(number) and len(set(number)) > 1 and checksums.luhn(number):
-            return groups[last - 1].end()
-    return 0
+        if len(group[0]) < 3:
+            break
+    return end
 
 
 def iban(text: str) -> int:
