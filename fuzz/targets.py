@@ -41,6 +41,19 @@ def wire_format(name: str, data: bytes) -> None:
         contract.frames_do_not_depend_on_chunks(FORMATS[name], data)
 
 
+def unclaimed(data: bytes) -> None:
+    """A body on a path that nobody claims is some format's, nobody's or malformed; so is its answer."""
+    with contextlib.suppress(MalformedBody):
+        known = wire.recognise(data)
+        if known is not None:
+            known.read_request(data)
+    for asked in (b'{"messages": []}', b'{"inputText": "hi"}'):
+        known = wire.recognise(asked)
+        if known is None:
+            raise AssertionError("nobody's")
+        contract.reading_is_total(known, data)
+
+
 def json_text(data: bytes) -> None:
     """What the strict parser takes, the standard library's reads as the same."""
     try:
@@ -88,6 +101,7 @@ def record(data: bytes) -> None:
 
 TARGETS: Mapping[str, Target] = {
     **{name: partial(wire_format, name) for name in FORMATS},
+    "unclaimed": unclaimed,
     "json": json_text,
     "encoding": encoding,
     "envoy": envoy_message,
