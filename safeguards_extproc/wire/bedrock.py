@@ -17,6 +17,7 @@ from safeguards_extproc.wire.strict_json import loads
 
 ID_HEADER = "x-amzn-requestid"
 TYPE_HEADER = "x-amzn-errortype"
+AGAIN_HEADER = "x-amz-retry-after"
 
 ERROR: Channel = (Kind.ERROR, "error")
 FIELDS: Channel = (Kind.OTHER, "fields")
@@ -39,8 +40,11 @@ _IDENTIFIERS = words("__type type code originalStatusCode resourceName")
 
 
 def refuse(refusal: Refusal) -> Answer:
-    """The error object of AWS's JSON protocols."""
+    """The error object of AWS's JSON protocols. botocore goes by AWS's own header, in milliseconds, not by
+    `retry-after` (botocore/retries/standard.py)."""
     answer = refusals.error(refusal, editing.dumps({"message": refusal.message}), id_header=ID_HEADER)
+    if answer.status in refusals.PASSING and refusal.retry_after_s > 0:
+        answer.headers.append((AGAIN_HEADER, str(refusal.retry_after_s * 1000)))
     answer.headers.append((TYPE_HEADER, _ERRORS.get(refusal.reason, _ERRORS["policy"])))
     return answer
 

@@ -13,9 +13,12 @@ from safeguards_extproc.wire.strict_json import MAX_VALUES
 
 
 class OpenAIResponses:
-    """A `core.text.Format`."""
+    """A `core.text.Format`. `azure`: refusals are those of Azure's filter."""
 
     name = "openai_responses"
+
+    def __init__(self, *, azure: bool = False) -> None:
+        self.azure = azure
 
     def read_request(self, body: bytes) -> Document:
         return responses_read.request(openai_api.read_object(body, MAX_VALUES))
@@ -47,7 +50,7 @@ class OpenAIResponses:
         return ResponseStream()
 
     def refuse(self, refusal: Refusal) -> Answer:
-        return openai_api.refuse(refusal)
+        return openai_api.refuse(refusal, azure=self.azure)
 
     def answer(self, refusal: Refusal, *, model: str, streamed: bool) -> Answer:
         """A whole message that says no: the SDK's helpers take no stream that ends in another event than completed."""

@@ -163,6 +163,7 @@ CLIENTS: dict[str, Client] = {
     "openai azure": Client(_azure, dialects.AZURE, _AZURE, *_OPENAI[1:], ('"content_filter_results"', *_FILTERED)),
     "openai completions": Client(_openai, dialects.COMPLETIONS, *_OPENAI, _FILTERED),
     "openai responses": Client(_openai, dialects.RESPONSES, *_OPENAI, _INCOMPLETE),
+    "openai azure responses": Client(_azure, dialects.RESPONSES, _AZURE, *_OPENAI[1:], _INCOMPLETE),
     "openai embeddings": Client(_openai, dialects.EMBEDDINGS, *_OPENAI),
     "openai moderations": Client(_openai, dialects.MODERATIONS, *_OPENAI),
     "anthropic": Client(_anthropic, dialects.MESSAGES, *_ANTHROPIC, _REFUSAL),
@@ -219,6 +220,15 @@ def _messages(client: str) -> list[Way]:
     ]
 
 
+def _responses(client: str) -> list[Way]:
+    return [
+        Way(client, "responses.create", partial(oai.response_whole, "create"), *_RESPONSE),
+        Way(client, "responses.parse", partial(oai.response_whole, "parse"), *_RESPONSE, helper=True),
+        Way(client, "responses.create, stream", oai.response_raw, *_RESPONSE, "incomplete content_filter"),
+        Way(client, "responses.stream", oai.response_helper, *_RESPONSE, "RuntimeError", helper=True),
+    ]
+
+
 def _generates(client: str) -> list[Way]:
     return [
         Way(client, "models.generate_content", others.generate_whole, *_CANDIDATE),
@@ -251,10 +261,8 @@ WAYS: list[Way] = [
         "content_filter",
         stopped="content_filter",
     ),
-    Way("openai responses", "responses.create", partial(oai.response_whole, "create"), *_RESPONSE),
-    Way("openai responses", "responses.parse", partial(oai.response_whole, "parse"), *_RESPONSE, helper=True),
-    Way("openai responses", "responses.create, stream", oai.response_raw, *_RESPONSE, "incomplete content_filter"),
-    Way("openai responses", "responses.stream", oai.response_helper, *_RESPONSE, "RuntimeError", helper=True),
+    *_responses("openai responses"),
+    *_responses("openai azure responses"),
     Way("openai embeddings", "embeddings.create", oai.embedded, "2 numbers", _BLOCKED),
     Way("openai moderations", "moderations.create", oai.moderated, "not flagged", _BLOCKED),
     *_messages("anthropic"),

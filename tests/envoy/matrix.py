@@ -19,6 +19,7 @@ from tests.envoy.background import Background, until
 from tests.envoy.recorder import Recorder, Reply
 
 _REQUEST = re.compile(rb"POST \S+ HTTP/1\.1\r\n")
+_ID = re.compile(rb"\r\nx-safeguards-id: (\S+)")
 
 FORBIDDEN, WAIT, LATER, GONE = "juniper", "heather", "lavender", "hemlock"
 """Words in a prompt: blocked, throttled for a second, throttled for an hour, suspended."""
@@ -111,16 +112,18 @@ class Stack:
         self.recorder.replies[""] = reply or Reply()
         self._at = self.filter.records.stat().st_size if self.filter.records.exists() else 0
 
-    def records(self, count: int) -> list[dict[str, Any]]:
-        """The records since `fresh`, once there are as many."""
+    def records(self) -> list[dict[str, Any]]:
+        """The records of the exchanges since `fresh`, by the ids in their answers: one that was hung up on is late."""
+        ids = [found.decode() for found in _ID.findall(bytes(self.tap.down))]
 
         def read() -> list[dict[str, Any]]:
             with self.filter.records.open("rb") as file:
                 file.seek(self._at)
-                lines = file.read().split(b"\n")[:-1]
-            return [json.loads(line) for line in lines] if len(lines) >= count else []
+                kept = [json.loads(line) for line in file.read().split(b"\n")[:-1]]
+            found = [each for each in kept if each["id"] in ids]
+            return found if len(found) >= len(ids) else []
 
-        return until(read, f"{count} records")
+        return until(read, f"{len(ids)} records")
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def ask(
 def record(stack: Stack) -> dict[str, Any]:
     """The one record of the one request that there was."""
     assert 1 == stack.tap.requests
-    [kept] = stack.records(1)
+    [kept] = stack.records()
     return kept
 
 
@@ -307,7 +307,7 @@ def test_who_must_wait_a_moment_asks_again(stack: Stack, way: Way) -> None:
     """A throttle is not for good: SDKs that try again by themselves do so."""
     seen = ask(stack, way, f"Tell me about {WAIT}.")
     assert (CLIENTS[way.client].throttled, 3) == (seen.told, stack.tap.requests)
-    assert ["throttle"] * 3 == [kept["outcome"] for kept in stack.records(3)]
+    assert ["throttle"] * 3 == [kept["outcome"] for kept in stack.records()]
 
 
 @pytest.mark.parametrize("way", PATIENT, ids=str)

@@ -34,6 +34,13 @@ def test_an_error_says_its_type_in_a_header(reason: str, status: int, type_: str
     assert {"message": "Not that."} == json.loads(answer.body)
 
 
+@pytest.mark.parametrize(("reason", "again"), [("throttled", "7000"), ("unavailable", "7000"), ("policy", None)])
+def test_what_passes_says_when_to_come_back(reason: str, again: str | None) -> None:
+    """In milliseconds, where AWS's SDKs look for it."""
+    headers = dict(bedrock.refuse(Refusal(reason, "Not now.", retry_after_s=7)).headers)
+    assert (again, again and "7") == (headers.get("x-amz-retry-after"), headers.get("retry-after"))
+
+
 @pytest.mark.parametrize(
     ("reason", "name"),
     [

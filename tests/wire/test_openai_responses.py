@@ -34,6 +34,21 @@ def test_paths(target: str, name: str) -> None:
     assert wire.resolve("auto", {":method": "POST", ":path": target})[0].name == name
 
 
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("/v1/responses", "content_policy_violation"),
+        ("/openai/v1/responses", "content_policy_violation"),
+        ("/openai/responses?api-version=2025-04-01-preview", "content_filter"),
+        ("/openai/responses/compact", "content_filter"),
+    ],
+)
+def test_a_refusal_is_azures_on_azures_path(target: str, code: str) -> None:
+    """Applications on Azure look for its own code; the newer path is other gateways' as well."""
+    format_, _ = wire.resolve("auto", {":method": "POST", ":path": target})
+    assert code == json.loads(format_.refuse(refusal()).body)["error"]["code"]
+
+
 def test_tokens_go_with_an_edited_text() -> None:
     """Log-probabilities repeat it; those of other texts stay."""
     parts = [
