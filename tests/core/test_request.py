@@ -19,6 +19,15 @@ def test_other_gates_forward_chunks_as_they_come(gate):
     assert talk.exchange.held == 0
 
 
+def test_a_request_is_cut_into_as_few_windows_as_may_be():
+    """A small first window lets an answer begin early; a request is there as a whole."""
+    policy = WordPolicy(place=Route("test", windowing=Windowing(first=8, largest=64, overlap=8)))
+    text = "a few words that are no more than one window"
+    talk = Conversation(policy).request(plain_request(text)).stream(plain_stream(text))
+
+    assert 1 == talk.record.request.account.windows < talk.record.response.account.windows
+
+
 def test_hold_forwards_nothing():
     """Every byte is held, and counted."""
     talk = Conversation(WordPolicy())
