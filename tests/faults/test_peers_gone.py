@@ -109,13 +109,14 @@ def test_a_client_leaves_in_mid_stream(rig: Rig, dialect: str) -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_an_upstream_leaves_before_its_headers(rig: Rig, dialect: str, stream: bool) -> None:
-    """Envoy's own error reaches the client, as Envoy says it; the exchange is complete."""
+    """Envoy's own error reaches the client, as Envoy says it, and is told on as any page of a gateway; the exchange is
+    complete."""
     with left_clean(rig.main):
         asking = left(rig, dialect, Reply(headers=(), hangs=True), lambda: True, stream=stream)
         status, answered, _ = asking.result(PATIENCE_S)
         record = rig.main.record(answered["x-safeguards-id"])
     assert 503 == status
-    assert ("complete", "allow", 503) == (record.termination, record.outcome, record.status)
+    assert ("complete", "annotate", 503) == (record.termination, record.outcome, record.status)
     assert "full" == record.request.account.coverage
 
 
