@@ -28,7 +28,7 @@ MANY = 12
 
 WORK = 4
 """What finding the smallest stretches may take for each character of a text, as if it had WORD at least. A unit is what
-looking at a character takes of which there are views: 0.4 µs. Where that is used up, more is marked."""
+looking at a character takes of which there are views: 0.4 µs. Where that is used up, the whole text is marked."""
 
 NARROW = 12
 """Words of a run that are taken off one by one."""
@@ -79,17 +79,17 @@ class _Search:
         shown = self._shown(text, views)
         if not shown:
             return ()
+        whole = [Span(0, len(text), entity) for entity in sorted({entity for entity, _ in shown})]
         if shown.total() > MANY:
-            return [Span(0, len(text), entity) for entity in sorted({entity for entity, _ in shown})]
+            return whole
         self._work = WORK * max(len(text), WORD)
         marks: set[tuple[int, int, str]] = set()
         words = [(found.start(), found.end()) for found in _WORDS.finditer(text)]
         explained: Shown = Counter()
         for start, end in words:
-            if self._work <= 0 or explained.total() > MANY:
-                marks.update((start, len(text), entity) for entity, _ in shown)
-                break
             explained += self._word(text, start, end, marks)
+            if self._work <= 0 or explained.total() > MANY:
+                return whole
         runs = list(shown - explained)
         if len(runs) <= RUNS and all(self._run(text, words, pair, marks) for pair in runs):
             left = self._shown(_without(text, (*self._plain(text), *(Span(*mark) for mark in marks))))
