@@ -77,7 +77,7 @@ class Parse:
             return Parsed(self._slug(error))
         except LimitExceeded as error:
             return None if error.limit == "decoded_bytes" and limit < self.limit else Parsed("too-large")
-        if heavy(plain):
+        if plain is not self.body and heavy(plain):
             return None
         parsed = self._read(wire, plain)
         parsed.plain = plain

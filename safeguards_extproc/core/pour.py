@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from safeguards_extproc.core.scan import Scan
-from safeguards_extproc.core.text import Channel, Document, Segment
+from safeguards_extproc.core.text import HELD_WHOLE, Channel, Document, Segment
 
 TURN = 1 << 16
 """What a turn may cost, in characters to cut into windows: 1 ms, 4 ms where each window's tail is a riddle."""
@@ -42,11 +42,21 @@ class Pour:
 
     def turn(self) -> Progress:
         """Push what one turn may."""
-        scan, coming, left = self._scan, self._coming, TURN
+        scan, coming, left, push = self._scan, self._coming, TURN, self._scan.push
         while coming:
             if left <= 0:
                 return Progress.MORE
-            left -= self._push(coming[-1])
+            segment = coming[-1]
+            size = len(segment.text)
+            if size <= PIECE:
+                coming.pop()
+                start = push(segment)
+                if self._keeps:
+                    self.parts.append((segment, start))
+                left -= SEGMENT + size
+            else:
+                self._push_piece(segment, size)
+                left -= PIECE
             if scan.size > self._most:
                 scan.pouring = False
                 return Progress.OVER
@@ -56,31 +66,31 @@ class Pour:
         while self._closing:
             if left <= 0:
                 return Progress.MORE
-            cost = scan.ripen(self._closing[-1], left)
-            if cost < left:
-                scan.close(self._closing.pop())
-                cost += CLOSE
-            left -= cost
-            if scan.account.windows > self._most:
-                scan.pouring = False
-                return Progress.OVER
+            channel = self._closing[-1]
+            if channel[0] in HELD_WHOLE:
+                cut = scan.ripen(channel, left)
+                left -= cut
+                if scan.account.windows > self._most:
+                    scan.pouring = False
+                    return Progress.OVER
+                if left <= 0:
+                    return Progress.MORE
+            self._closing.pop()
+            scan.close(channel)
+            left -= CLOSE
         scan.pouring = False
         return Progress.DONE
 
-    def _push(self, segment: Segment) -> int:
-        """The whole of a text, or its next piece; what that cost."""
-        size, offset = len(segment.text), self._offset
-        if size <= PIECE:
-            start = self._scan.push(segment)
-        else:
-            piece = Segment(segment.channel, segment.text[offset : offset + PIECE], segment.path, segment.raw)
-            start = self._scan.push(piece)
-            self._start = start if not offset else self._start
-            self._offset = offset + PIECE
-            if self._offset < size:
-                return PIECE
-            start, self._offset, size = self._start, 0, size - offset
-        self._coming.pop()
-        if self._keeps:
-            self.parts.append((segment, start))
-        return SEGMENT + size
+    def _push_piece(self, segment: Segment, size: int) -> None:
+        """The next piece of a text that is long."""
+        offset = self._offset
+        piece = Segment(segment.channel, segment.text[offset : offset + PIECE], segment.path, segment.raw)
+        start = self._scan.push(piece)
+        if not offset:
+            self._start = start
+        self._offset = offset + PIECE
+        if self._offset >= size:
+            self._offset = 0
+            self._coming.pop()
+            if self._keeps:
+                self.parts.append((segment, self._start))

@@ -319,8 +319,9 @@ class RequestLane:
             self._refuse(Verdict(Action.BLOCK, Action.BLOCK, reason=outcome.reason), "block", "failure")
             return
         account = self.scan.account
-        self.phase.redactions = dict(outcome.counts)
-        self.ctx.originals.keep(outcome.originals)
+        self.phase.redactions.update(outcome.counts)
+        if outcome.originals:
+            self.ctx.originals.keep(outcome.originals)
         body = b"".join(self._chunks)
         edited, dropped = body, list[str]()
         if outcome.body is not None:

@@ -313,6 +313,9 @@ class ResponseLane:
         intake, ctx, scan = self._intake, self.ctx, self.scan
         if ctx.format is None:
             raise AssertionError("a body is read by its format")
+        if not (verdict.redact or verdict.drop or ctx.originals):
+            self._let_go(Rewritten())
+            return
         limit = ctx.route.limits.response_bytes
         recipe = Restore(scan.marks.all_spans(), verdict.redact, ctx.originals, scan.marks.all_places(), limit)
         if scan.listing is not None and verdict.drop:
