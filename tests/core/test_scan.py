@@ -171,3 +171,24 @@ def test_a_long_text_is_looked_at_a_turn_at_a_time():
         list(it.settle())
         it.turn()
     assert (False, "full") == (it.waiting, it.coverage())
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        ("the river runs past the old mill, and into the valley. ", PER_TURN),
+        ("река течёт мимо старой мельницы и дальше в долину. ", PER_TURN),
+        ("字符测试", PER_TURN),
+        ("QmFzZTY0IGlzIG5v0dGhpbmcgbmV3", 3),
+        ("4412 881 20 7713 ", 3),
+        ("&#112;&#97;", 3),
+        ("tоdау wе gо hоmе ", 3),
+    ],
+    ids=["prose", "Cyrillic", "Chinese", "base64", "numbers", "entities", "look-alikes"],
+)
+def test_windows_that_take_long_are_few_in_a_turn(text, most):
+    """One of codes takes as long as a hundred of prose, and other streams wait for all that are looked at in a turn."""
+    out = []
+    it = Scan(WordPolicy(models=[SCREEN]), Direction.REQUEST, Windowing(400, 400, 10), itertools.count(1), out)
+    it.push(said(text * (8000 // len(text))))
+    assert most == len(out)
