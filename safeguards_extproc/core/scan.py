@@ -38,7 +38,7 @@ NOTHING = Findings()
 PER_TURN = 8
 """Windows that the detectors in process look at for one event: one takes 0.05 ms, up to 5 ms if it is all codes."""
 
-STRANGE, SHORT = 3, 300
+STRANGE, SHORT = 4, 300
 """What a window counts for that looks like codes, or like letters of one script that stand for another's, and the
 characters below which none takes long."""
 
