@@ -230,7 +230,8 @@ class Wire(Protocol):
 
 
 class Format(Protocol):
-    """One provider API. Stateless; `MalformedBody` is the only error that reading may raise."""
+    """One provider API. Stateless; `MalformedBody` is the only error that reading may raise. It can be pickled: large
+    bodies are read in another process."""
 
     @property
     def name(self) -> str: ...
