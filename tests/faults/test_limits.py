@@ -340,10 +340,19 @@ def test_a_stream_of_many_pieces_is_read(rig: Rig, small: Small, dialect: str) -
 
 
 def test_a_whole_answer_of_many_pieces_is_read(rig: Rig, small: Small, dialect: str) -> None:
-    """Eight megabytes of tiny texts go on byte for byte. They are read in one go, for which others wait."""
+    """Sixty thousand tiny texts go on byte for byte, and others do not wait for them."""
     name, piece = PIECES[dialect]
-    body = json.dumps({name: "@"}).encode().replace(b'"@"', many(piece))
-    with beside(rig, small, within_s=PATIENCE_S, room=4 * ROOM):
+    body = json.dumps({name: "@"}).encode().replace(b'"@"', b"[" + b",".join([piece] * 60_000) + b"]")
+    with beside(rig, small):
         seen = Talk(rig, small, dialect).answered(body)
     assert (200, True, body) == (seen.status, seen.whole, seen.body)
     assert ("allow", "full") == (seen.record.outcome, seen.record.response.account.coverage)
+
+
+def test_a_whole_answer_of_countless_pieces_is_refused(rig: Rig, small: Small, dialect: str) -> None:
+    """Eight megabytes of them are more than anyone can read in time."""
+    name, piece = PIECES[dialect]
+    body = json.dumps({name: "@"}).encode().replace(b'"@"', many(piece))
+    with beside(rig, small):
+        seen = Talk(rig, small, dialect).answered(body)
+    assert (413, TOO_LARGE[dialect], 0) == (seen.status, seen.error, seen.record.response.account.bytes_released)
