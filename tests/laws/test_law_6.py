@@ -232,10 +232,10 @@ def test_law_6_catches_a_reader_that_stops_at_the_first_value() -> None:
     loads = strict_json.loads
 
     def lax(body: bytes, **bounds: Any) -> object:
-        text = body.decode("utf-8", "strict")
-        value, end = json.JSONDecoder().raw_decode(text.lstrip())
-        del value
-        return loads(text.lstrip()[:end].encode(), **bounds)
+        text = body.decode("utf-8", "strict").lstrip()
+        with contextlib.suppress(json.JSONDecodeError):
+            text = text[: json.JSONDecoder().raw_decode(text)[1]]
+        return loads(text.encode(), **bounds)
 
     with (
         patch("safeguards_extproc.wire.openai_api.loads", lax),

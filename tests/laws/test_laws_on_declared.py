@@ -156,7 +156,7 @@ FAULTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_law_bites(fault: str) -> None:
-    """Hypothesis finds an answer that shows the fault."""
+    """Hypothesis finds an answer that shows the fault; some faults leave what is no JSON any more."""
     holder, name, broken = FAULTS[fault]
     finding = settings(
         max_examples=200,
@@ -165,5 +165,5 @@ def test_the_law_bites(fault: str) -> None:
         database=None,
         suppress_health_check=[HealthCheck.too_slow],
     )
-    with patch.object(holder, name, broken), pytest.raises(AssertionError):
+    with patch.object(holder, name, broken), pytest.raises((AssertionError, json.JSONDecodeError)):
         finding(given(cases())(only_bad_items_go))()
