@@ -57,6 +57,7 @@ def test_check_says_what_a_policy_holds():
     assert "digest" in result.output
 
 
+@pytest.mark.real
 def test_check_says_every_mistake_without_a_traceback(tmp_path):
     """With file and line, and status 2."""
     file = tmp_path / "broken.yaml"
@@ -100,6 +101,7 @@ def test_explain_tells_an_item_from_the_rest(tmp_path):
     assert "verdict: block" in run(*explain).output
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -24,6 +24,8 @@ from safeguards_extproc.core.recipes import Mask
 from safeguards_extproc.core.text import Direction
 from tests.adapters.test_workers import alive
 
+pytestmark = pytest.mark.real
+
 REQUEST = Direction.REQUEST
 HERE = Path(__file__).parent
 CHAT = wire.FORMATS["openai_chat"]

@@ -15,6 +15,8 @@ import pytest
 
 from safeguards_extproc.adapters import workers
 
+pytestmark = pytest.mark.real
+
 HERE = Path(__file__).parent
 
 

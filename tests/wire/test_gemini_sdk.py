@@ -21,6 +21,8 @@ from tests.wire import test_sdks
 from tests.wire.test_gemini import array
 from tests.wire.test_sdks import NO, Server, stopped
 
+pytestmark = pytest.mark.real
+
 GEMINI = wire.FORMATS["gemini"]
 MODEL = "gemini-2.5-flash"
 ASK: Any = {"model": MODEL, "contents": "hello"}

@@ -20,6 +20,8 @@ from safeguards_extproc.core.text import Answer, Edit, Refusal
 from safeguards_extproc.wire import FORMATS, eventstream
 from tests.contract.wire_contract import GOLDEN, chunked, frames
 
+pytestmark = pytest.mark.real
+
 INVOKE = FORMATS["bedrock_invoke"]
 NO = Refusal("policy", "Not that.", "harm", "e1")
 CLAUDE = "us.anthropic.claude-sonnet-4-20250514-v1:0"

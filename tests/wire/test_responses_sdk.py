@@ -20,6 +20,8 @@ from tests.wire import test_sdks
 from tests.wire.test_sdks import NO, STATUSES, Server, stopped
 from tests.world import TEST, WordPolicy
 
+pytestmark = pytest.mark.real
+
 FORMAT = wire.FORMATS["openai_responses"]
 ASK: Any = {"model": "demo", "input": "hello"}
 ADDRESS = "tours@museum.example"

@@ -17,6 +17,8 @@ from safeguards_extproc.wire import FORMATS
 from safeguards_extproc.wire.refusals import EVENTS
 from tests.contract.wire_contract import frames, golden, recorded
 
+pytestmark = pytest.mark.real
+
 NO = Refusal("policy", "Not that.", "harm", "e1")
 OPENAI, ANTHROPIC = FORMATS["openai_chat"], FORMATS["anthropic_messages"]
 ASK: Any = {"model": "demo", "messages": [{"role": "user", "content": "hello"}]}

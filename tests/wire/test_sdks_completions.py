@@ -13,6 +13,8 @@ from safeguards_extproc.wire.refusals import EVENTS, JSON
 from tests.contract.wire_contract import frames, golden, recorded
 from tests.wire.test_sdks import Server, chat, server, stopped
 
+pytestmark = pytest.mark.real
+
 __all__ = ["chat", "server"]
 
 NO = Refusal("policy", "Not that.", "harm", "e1")
