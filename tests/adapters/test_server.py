@@ -153,7 +153,8 @@ async def test_draining_lets_streams_end_and_takes_no_new_ones() -> None:
             while not it.shared.closing:  # noqa: ASYNC110 (set by the task under test)
                 await asyncio.sleep(0.005)
         refused = Call(it.main)
-        assert grpc.StatusCode.UNAVAILABLE is (await refused.ended())[0]
+        # Ours, or that of gRPC, which cancels what comes once it has begun to stop: an error to Envoy either way.
+        assert (await refused.ended())[0] in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert not draining.done()
         assert await it.finish(call) == (grpc.StatusCode.OK, "")
         assert True is await asyncio.wait_for(draining, 5)
