@@ -58,6 +58,7 @@ class ResponseLane:
         self._stage = Stage.HEADERS
         self._sent = self._armed = self._edits_whole = False
         self._owes = False  # whether frames that are cleared wait for a turn
+        self._stuck = False  # whether the first frame waits for a verdict or a timer
         self._left = PER_TURN
         self._first = True
 
@@ -133,7 +134,7 @@ class ResponseLane:
 
     def woke(self, event: Woke) -> None:
         """Text has waited long enough: have it scanned as it stands. Frames without text go."""
-        self._armed = False
+        self._armed = self._stuck = False
         if self.stopped or self.done:
             return
         self.scan.flush()
@@ -150,6 +151,8 @@ class ResponseLane:
         if self.stopped or self.done or self._edits_whole or self._stage is Stage.HEADERS:
             return
         intake, enforcing = self._intake, self._enforcing
+        if self._stuck and self._stage is Stage.BODY and not self.scan.ready:
+            return  # most chunks of a stream: the first frame still waits for its text, so all the others do
         if intake.reading is Reading.LATER and not self.ctx.pending:
             intake.resume(end=self.ended)
         intake.pour()
@@ -236,6 +239,7 @@ class ResponseLane:
                 consumed += len(raw)
             reader.released(raw)
             out.append(raw)
+        self._stuck = bool(frames) and not self._owes
         if out:
             self._forward(b"".join(out), consumed)
             intake.kept_bytes -= consumed

@@ -117,6 +117,14 @@ class Scan:
         return bool(self._order)
 
     @property
+    def ready(self) -> bool:
+        """Whether `settle` would get any further."""
+        if not self._order:
+            return False
+        first = self._order[0]
+        return isinstance(first, Unread) or first.results is not None
+
+    @property
     def terminal(self) -> bool:
         """Whether the verdict ends the exchange."""
         return self.verdict.action in TERMINAL
