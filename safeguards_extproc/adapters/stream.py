@@ -146,7 +146,7 @@ class Stream:
                     if self._end is not None:
                         raise _Stopped
                 self._writing = False
-            while exchange.held > limit and exchange.waiting:
+            while self._counted > limit and exchange.waiting:
                 self._relief = self._loop.create_future()
                 await self._relief
             raw = await read()
