@@ -204,7 +204,7 @@ class WordPolicy:
     def route(self, method: str, host: str, path: str) -> Route:
         return self.place
 
-    def find(self, kind: Kind, text: str) -> Findings:
+    def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:
         spans = []
         for word in self.words:
             at = text.find(word)

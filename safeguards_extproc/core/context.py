@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from safeguards_extproc.core.decision import Action, Policy, Route, Value, Verdict
 from safeguards_extproc.core.effects import Effect, Metadata, Refuse
@@ -67,11 +67,7 @@ class Context:
         if envoy_route is not None:
             features["envoy_route"] = envoy_route
         originals = self.originals if direction is Direction.RESPONSE else NOTHING
-        windowing = self.route.windowing
-        if direction is Direction.REQUEST:
-            # A first window that is small lets an answer begin early; a request is there as a whole.
-            windowing = replace(windowing, first=max(windowing.first, windowing.largest))
-        return Scan(self.policy, direction, windowing, self.tickets, self.out, features, originals)
+        return Scan(self.policy, direction, self.route.windowing, self.tickets, self.out, features, originals)
 
     def refusal(self, verdict: Verdict) -> Refusal:
         """The words for a verdict that says no."""

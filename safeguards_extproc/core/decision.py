@@ -251,8 +251,8 @@ class Policy(Protocol):
         """Total: every `Facts` has a verdict, and none raises."""
         ...
 
-    def find(self, kind: Kind, text: str) -> Findings:
-        """Run the in-process detectors on a text."""
+    def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:
+        """Run the in-process detectors on a text. `views` are those of `text`, where they are known."""
         ...
 
     def views(self, text: str) -> Sequence[str]:

@@ -83,36 +83,26 @@ class Exchange:
         out.clear()
         ctx.now = event.at or ctx.now
         request, response = self._lanes or self._open(event)
+        if isinstance(event, Aborted):
+            self._abort(event.cause)
+            return list(out)
+        if self._over:
+            return []
+        if isinstance(event, Scored):
+            request.scan.scored(event.ticket, event.results)
+            response.scan.scored(event.ticket, event.results)
+        request.scan.turn()
+        response.turn()
         match event:
             case Body() | Headers() | Trailers():
-                if self._over:
-                    return []
-                request.scan.turn()
-                response.turn()
                 self._hear(event, response if event.direction is Direction.RESPONSE else request)
-            case Scored():
-                request.scan.scored(event.ticket, event.results)
-                response.scan.scored(event.ticket, event.results)
-                request.scan.turn()
-                response.turn()
-            case Woke():
-                if not self._over:
-                    request.scan.turn()
-                    response.turn()
-                    if event.timer != TURN:
-                        (request if event.timer == "request-body" else response).woke(event)
+            case Woke() if event.timer != TURN:
+                (request if event.timer == "request-body" else response).woke(event)
             case Offloaded():
-                if not self._over:
-                    request.scan.turn()
-                    response.turn()
-                    (response if event.direction is Direction.RESPONSE else request).offloaded(event.outcome)
-            case Aborted():
-                self._abort(event.cause)
-                return list(out)
-        if not self._over:
-            self._advance(request, response)
-            if request.scan.behind or response.behind:
-                out.append(Wake(TURN, 0.0))
+                (response if event.direction is Direction.RESPONSE else request).offloaded(event.outcome)
+        self._advance(request, response)
+        if not self._over and (request.scan.behind or response.behind):
+            out.append(Wake(TURN, 0.0))
         return list(out)
 
     def _hear(self, event: Headers | Body | Trailers, lane: RequestLane | ResponseLane) -> None:

@@ -70,11 +70,10 @@ class Outbox(Protocol):
 class Duplex:
     """N in, M out. The end goes with the last bytes, or as the answer to trailers."""
 
-    __slots__ = ("_direction", "_headers_only", "_out", "_pending", "_trailers", "ended", "holds", "revocable")
+    __slots__ = ("_direction", "_headers_only", "_out", "_trailers", "ended", "holds", "revocable")
 
     def __init__(self, direction: Direction, out: list[Effect]) -> None:
         self._direction, self._out = direction, out
-        self._pending: list[bytes] = []
         self._trailers = self._headers_only = self.ended = False
         self.holds, self.revocable = True, False
 

@@ -101,7 +101,9 @@ class Scan:
         self.versions: dict[str, str] = {}
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
         self._originals = originals
-        self._windows = Windows(windowing, self._tail)
+        # A first window that is small lets an answer begin early; a request is there as a whole.
+        first = max(windowing.first, windowing.largest) if direction is Direction.REQUEST else 0
+        self._windows = Windows(windowing, self._tail, first)
         self._order: deque[_Pending | Unread] = deque()
         self._unseen: deque[_Pending] = deque()
         self._looked = 0
@@ -312,13 +314,14 @@ class Scan:
         while self._unseen and self._looked < PER_TURN and len(self._out_now) < AT_ONCE:
             pending = self._unseen.popleft()
             window, kind = pending.window, pending.window.channel[0]
-            pending.findings = self._policy.find(kind, window.text)
-            self._looked += _weight(window.text) + len(pending.findings.spans) // FOUND_PER_WINDOW
             due = self._due(window)
+            views = self._policy.views(window.text) if due else ()
+            pending.findings = self._policy.find(kind, window.text, views)
+            self._looked += _weight(window.text) + len(pending.findings.spans) // FOUND_PER_WINDOW
             if due:
                 ticket = next(self._tickets)
                 self._out_now[ticket] = pending
-                self._out.append(Classify(ticket, kind, self._policy.views(window.text), due, self._direction))
+                self._out.append(Classify(ticket, kind, views, due, self._direction))
             else:
                 pending.results = ()
 

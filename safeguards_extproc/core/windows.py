@@ -60,10 +60,11 @@ class Windows:
     `whole` counts the characters of texts that are held whole and have not ended; `len` is the number of channels.
     """
 
-    __slots__ = ("_channels", "_tail", "_windowing", "whole")
+    __slots__ = ("_channels", "_first", "_tail", "_windowing", "whole")
 
-    def __init__(self, windowing: Windowing, tail: Callable[[str], int]) -> None:
-        self._windowing, self._tail = windowing, tail
+    def __init__(self, windowing: Windowing, tail: Callable[[str], int], first: int = 0) -> None:
+        """`first` is the size of each text's first window, `windowing.first` if it is 0."""
+        self._windowing, self._tail, self._first = windowing, tail, first or windowing.first
         self._channels: dict[Channel, _Text] = {}
         self.whole = 0
 
@@ -74,7 +75,7 @@ class Windows:
         """More text of a channel; the windows that it completes. Text after `close` opens the channel anew."""
         known = self._channels.get(channel)
         if known is None:
-            known = self._channels[channel] = _Text(self._windowing.first, channel[0] in HELD_WHOLE)
+            known = self._channels[channel] = _Text(self._first, channel[0] in HELD_WHOLE)
         known.closed = False
         known.pieces.append(text)
         known.total += len(text)

@@ -141,16 +141,16 @@ class CompiledPolicy:
         """The verdict if the whole policy were enforced, rules in shadow excepted."""
         return decide(replace(self.book, enforced=True), facts)
 
-    def find(self, kind: Kind, text: str) -> Findings:
+    def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:
         """Run the in-process detectors that read texts of this kind. What may be redacted is marked where it is hidden,
-        too."""
+        too. `views` are those of `text`, where they are known."""
         due = self._due.get(kind)
         if due is None:
             chosen = [each.detector for each in self._locals if not each.kinds or kind in each.kinds]
             due = self._due[kind] = _Due(chosen, self._redacted)
         if not due.detectors:
             return NOTHING
-        views = expand(text)
+        views = views or expand(text)
         found = [detector.find(text, views) for detector in due.detectors]
         if found == due.apart:
             return due.nothing

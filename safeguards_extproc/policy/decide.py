@@ -18,8 +18,6 @@ from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.closure import Rules, build
 
-NO_SCORES: Mapping[str, float] = {}
-
 REASONS = {
     "too-large": "too-large",
     "encoding": "unsupported-encoding",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
@@ -12,7 +11,7 @@ from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.anthropic_stream import MessageStream, event, refused, refused_events
 from safeguards_extproc.wire.leaves import Leaves
 from safeguards_extproc.wire.raw import fill
-from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads, read_object
 
 ID_HEADER = "request-id"
 
@@ -40,7 +39,7 @@ class AnthropicMessages:
         self._vertex, self._streamed = vertex, streamed
 
     def read_request(self, body: bytes) -> Document:
-        document, raw = anthropic_read.request(_object(body, MAX_VALUES))
+        document, raw = anthropic_read.request(read_object(body, MAX_VALUES))
         fill(body, raw, document.segments)
         document.streamed = document.streamed or self._streamed
         if self._vertex:
@@ -49,7 +48,7 @@ class AnthropicMessages:
 
     def read_response(self, body: bytes, status: int) -> Document:
         if status < 400:
-            document, raw = anthropic_read.response(_object(body))
+            document, raw = anthropic_read.response(read_object(body))
             fill(body, raw, document.segments)
             return document
         leaves = Leaves()
@@ -61,7 +60,7 @@ class AnthropicMessages:
 
     def steer(self, body: bytes, instruction: str) -> bytes:
         """The instruction ends the system prompt; without one it is the system prompt."""
-        request = _object(body)
+        request = read_object(body)
         match request.get("system"):
             case str(system) if system:
                 return editing.apply(body, [Edit(("system",), len(system), len(system), "\n\n" + instruction)])
@@ -90,10 +89,3 @@ class AnthropicMessages:
         else:
             body = editing.dumps(refused(refusal, model))
         return refusals.success(refusal, body, id_header=ID_HEADER, streamed=streamed)
-
-
-def _object(body: bytes, max_values: int = 0) -> dict[str, Any]:
-    value = loads(body, max_values=max_values)
-    if not isinstance(value, dict):
-        raise MalformedBody("shape")
-    return value

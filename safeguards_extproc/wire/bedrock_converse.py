@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
@@ -20,7 +19,7 @@ from safeguards_extproc.wire.bedrock_stream import (
 )
 from safeguards_extproc.wire.leaves import Leaves
 from safeguards_extproc.wire.raw import fill
-from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads, read_object
 
 
 class BedrockConverse:
@@ -32,14 +31,14 @@ class BedrockConverse:
         self._streamed = streamed
 
     def read_request(self, body: bytes) -> Document:
-        document, raw = bedrock_read.request(_object(body, MAX_VALUES))
+        document, raw = bedrock_read.request(read_object(body, MAX_VALUES))
         fill(body, raw, document.segments)
         document.streamed = self._streamed
         return document
 
     def read_response(self, body: bytes, status: int) -> Document:
         if status < 400:
-            document, raw = bedrock_read.response(_object(body))
+            document, raw = bedrock_read.response(read_object(body))
             fill(body, raw, document.segments)
             return document
         leaves = Leaves()
@@ -51,7 +50,7 @@ class BedrockConverse:
 
     def steer(self, body: bytes, instruction: str) -> bytes:
         """The instruction ends the system prompt; without one it is the system prompt."""
-        request, block = _object(body), editing.dumps({"text": instruction})
+        request, block = read_object(body), editing.dumps({"text": instruction})
         match request.get("system"):
             case list():
                 return editing.append_item(body, ("system",), block)
@@ -84,10 +83,3 @@ class BedrockConverse:
             "additionalModelResponseFields": details(refusal),
         }
         return bedrock.success(refusal, editing.dumps(whole), eventstream.JSON)
-
-
-def _object(body: bytes, max_values: int = 0) -> dict[str, Any]:
-    value = loads(body, max_values=max_values)
-    if not isinstance(value, dict):
-        raise MalformedBody("shape")
-    return value

@@ -18,7 +18,7 @@ from safeguards_extproc.wire.invoke_stream import InvokeStream, edit_body, writt
 from safeguards_extproc.wire.leaves import Leaves
 from safeguards_extproc.wire.openai_chat import OpenAIChat
 from safeguards_extproc.wire.raw import fill
-from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads, read_object
 
 _MESSAGES, _CONVERSE, _CHAT = AnthropicMessages(), BedrockConverse(), OpenAIChat()
 
@@ -36,7 +36,7 @@ class BedrockInvoke:
         self._streamed, self._counting = streamed, counting
 
     def read_request(self, body: bytes) -> Document:
-        request = _object(body, MAX_VALUES)
+        request = read_object(body, MAX_VALUES)
         if self._counting:
             return invoke_count.request(request, body)
         document, raw = invoke_read.request(request, of_request(request))
@@ -50,7 +50,7 @@ class BedrockInvoke:
             leaves.tree(bedrock.FIELDS, loads(body), ())
             return Document(leaves.segments, unread=frozenset(leaves.unread))
         if status < 400:
-            answer = _object(body)
+            answer = read_object(body)
             document, raw = invoke_read.answer(answer, of_answer(answer))
             fill(body, raw, document.segments)
             return document
@@ -63,7 +63,7 @@ class BedrockInvoke:
 
     def steer(self, body: bytes, instruction: str) -> bytes:
         """As the dialect does it; a prompt without messages has no place for an instruction, and a count needs none."""
-        request = _object(body)
+        request = read_object(body)
         if self._counting:
             return body
         match of_request(request), request.get("preamble"):
@@ -105,7 +105,7 @@ def _whole(dialect: Dialect, refusal: Refusal, model: str) -> dict[str, Any]:
         case Dialect.ANTHROPIC:
             return refused(refusal, model)
         case Dialect.NOVA:
-            return _object(_CONVERSE.answer(refusal, model=model, streamed=False).body)
+            return read_object(_CONVERSE.answer(refusal, model=model, streamed=False).body)
         case Dialect.CHAT:
             return {**_head(refusal, model), "choices": choices(refusal, (0,), "message"), **INTERVENED}
     return FLAT[dialect].write(refusal.message, chunk=False)
@@ -123,10 +123,3 @@ def _stream(dialect: Dialect, refusal: Refusal, model: str) -> list[dict[str, An
 
 def _head(refusal: Refusal, model: str) -> dict[str, Any]:
     return {"id": "chatcmpl-" + refusal.id, "object": "chat.completion", "created": 0, "model": model}
-
-
-def _object(body: bytes, max_values: int = 0) -> dict[str, Any]:
-    value = loads(body, max_values=max_values)
-    if not isinstance(value, dict):
-        raise MalformedBody("shape")
-    return value

@@ -35,30 +35,13 @@ def request(body: dict[str, Any]) -> Document:
 
 
 def response(body: dict[str, Any]) -> Document:
-    """What an answer says; features count its choices."""
-    leaves = Leaves()
-    choices(leaves, body)
-    model, listed = body.get("model"), body.get("choices")
-    return Document(
-        leaves.segments,
-        model=model if isinstance(model, str) else "",
-        features={"choices": len(listed) if isinstance(listed, list) else 0},
-        unread=frozenset(leaves.unread),
-    )
+    """What an answer says."""
+    return openai_read.answer(body, choices)
 
 
 def choices(leaves: Leaves, body: dict[str, Any]) -> None:
     """Every choice of an answer or a chunk, and what the server says beside them."""
-    listed = body.get("choices")
-    if isinstance(listed, list):
-        for position, choice in enumerate(listed):
-            if isinstance(choice, dict):
-                _choice(leaves, choice, ("choices", position), openai_read.choice_name(choice, position))
-            else:
-                leaves.tree((Kind.CONTENT, str(position)), choice, ("choices", position))
-    else:
-        leaves.tree((Kind.CONTENT, "0"), listed, ("choices",))
-    openai_read.beside(leaves, body)
+    openai_read.each_choice(leaves, body, _choice)
 
 
 def _choice(leaves: Leaves, choice: dict[str, Any], path: Path, name: str) -> None:

@@ -14,7 +14,7 @@ from safeguards_extproc.wire import gemini_read, json_array, refusals, sse, stri
 from safeguards_extproc.wire.gemini_names import camel
 from safeguards_extproc.wire.gemini_stream import GeminiStream, edit_candidates
 from safeguards_extproc.wire.leaves import Leaves
-from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads, read_object
 
 ID_HEADER = "x-request-id"
 
@@ -57,7 +57,7 @@ class Gemini:
         self._answers = answers
 
     def read_request(self, body: bytes) -> Document:
-        document = gemini_read.request(_object(body, MAX_VALUES), body)
+        document = gemini_read.request(read_object(body, MAX_VALUES), body)
         document.streamed = self._answers in (Answers.EVENTS, Answers.ARRAY)
         return document
 
@@ -74,7 +74,7 @@ class Gemini:
 
     def steer(self, body: bytes, instruction: str) -> bytes:
         """The instruction is the last part of systemInstruction. What generates nothing is not told anything."""
-        request = _object(body)
+        request = read_object(body)
         return body if self._answers is Answers.NUMBERS else _steer(body, request, instruction)
 
     def framer(self, media: str) -> AnyFramer | None:
@@ -115,13 +115,6 @@ class Gemini:
             return refusals.success(refusal, b"[" + blocked + b"]", id_header=ID_HEADER, streamed=False)
         body = sse.event("", blocked) if streamed else blocked
         return refusals.success(refusal, body, id_header=ID_HEADER, streamed=streamed)
-
-
-def _object(body: bytes, max_values: int = 0) -> dict[str, Any]:
-    value = loads(body, max_values=max_values)
-    if not isinstance(value, dict):
-        raise MalformedBody("shape")
-    return value
 
 
 def _key(fields: dict[str, Any], name: str) -> str:

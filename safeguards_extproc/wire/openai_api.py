@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from safeguards_extproc.core.text import Answer, Document, Kind, Path, Refusal
-from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import openai_read, refusals
 from safeguards_extproc.wire.leaves import Leaves
@@ -29,14 +28,6 @@ _ERRORS = {
     "unavailable": ("server_error", "service_unavailable"),
     "timeout": ("invalid_request_error", "request_timeout"),
 }
-
-
-def read_object(body: bytes, max_values: int = 0, *, exact: bool = True) -> dict[str, Any]:
-    """The JSON object that a body is; MalformedBody("shape") if it is another value. `exact` as in `loads`."""
-    value = loads(body, max_values=max_values, exact=exact)
-    if not isinstance(value, dict):
-        raise MalformedBody("shape")
-    return value
 
 
 def read_error(body: bytes) -> Document:

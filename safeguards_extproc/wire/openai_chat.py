@@ -8,9 +8,9 @@ from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import openai_read, refusals, sse
-from safeguards_extproc.wire.openai_api import ID_HEADER, NO_USAGE, read_error, read_object, refuse, verdict
+from safeguards_extproc.wire.openai_api import ID_HEADER, NO_USAGE, read_error, refuse, verdict
 from safeguards_extproc.wire.openai_stream import AZURE_CHAT, CHAT, DONE, ChatStream, chunk, edit_choices
-from safeguards_extproc.wire.strict_json import MAX_VALUES
+from safeguards_extproc.wire.strict_json import MAX_VALUES, read_object
 
 
 class OpenAIChat:

@@ -9,9 +9,9 @@ from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import completions_read, refusals, sse
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire.openai_api import ID_HEADER, NO_USAGE, read_error, read_object, refuse
+from safeguards_extproc.wire.openai_api import ID_HEADER, NO_USAGE, read_error, refuse
 from safeguards_extproc.wire.openai_stream import DONE, ChatStream, Dialect, chunk, edit_choices, of_azure
-from safeguards_extproc.wire.strict_json import MAX_VALUES
+from safeguards_extproc.wire.strict_json import MAX_VALUES, read_object
 
 
 def _last(refusal: Refusal, first: bool) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import openai_read
 from safeguards_extproc.wire.leaves import Leaves, words
 from safeguards_extproc.wire.opaque import OpaqueStream
-from safeguards_extproc.wire.openai_api import prompts, read_error, read_object, refuse
+from safeguards_extproc.wire.openai_api import prompts, read_error, refuse
 from safeguards_extproc.wire.openai_message import FIELDS, IDENTIFIERS
-from safeguards_extproc.wire.strict_json import MAX_VALUES
+from safeguards_extproc.wire.strict_json import MAX_VALUES, read_object
 
 _REQUEST_KNOWN = words("input messages")
 _REQUEST_IDENTIFIERS = words("encoding_format embed_dtype endianness input_type truncate")

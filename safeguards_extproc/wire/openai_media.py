@@ -17,7 +17,7 @@ from safeguards_extproc.wire import forms, openai_api, openai_read, refusals, ss
 from safeguards_extproc.wire.leaves import Leaves, words
 from safeguards_extproc.wire.multipart import boundary
 from safeguards_extproc.wire.openai_stream import DONE
-from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads, read_object
 
 FIELDS = forms.FIELDS
 SPOKEN: Channel = (Kind.CONTENT, "0")
@@ -53,7 +53,7 @@ class OpenAIMedia:
     def read_request(self, body: bytes) -> Document:
         if self._boundary is not None:
             return forms.read(body, self._boundary)
-        leaves, request = Leaves(), openai_api.read_object(body, MAX_VALUES)
+        leaves, request = Leaves(), read_object(body, MAX_VALUES)
         for name, value in request.items():
             if name in forms.PROMPTS and isinstance(value, str):
                 leaves.text((Kind.USER, name), value, (name,))
@@ -76,7 +76,7 @@ class OpenAIMedia:
             return openai_api.read_error(body)
         leaves = Leaves()
         if _is_json(body):
-            say(leaves, openai_api.read_object(body), ())
+            say(leaves, read_object(body), ())
             return Document(leaves.segments, unread=frozenset(leaves.unread))
         said = _plain(body)
         if said is None:
@@ -137,7 +137,7 @@ class MediaStream:
         if data.strip() == DONE:
             return Reading(finished=True)
         try:
-            body = openai_api.read_object(data)
+            body = read_object(data)
         except MalformedBody as error:
             return Reading(unread=error.reason)
         leaves = Leaves()

@@ -5,6 +5,7 @@ The channels of message or choice n are those of `openai_message`. Everything el
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from safeguards_extproc.core.text import Channel, Document, Kind, Path
@@ -115,9 +116,14 @@ def _request_message(leaves: Leaves, item: object, index: int) -> bool:
 
 
 def response(body: dict[str, Any]) -> Document:
-    """What an answer says; features count its choices."""
+    """What an answer says."""
+    return answer(body, choices)
+
+
+def answer(body: dict[str, Any], read: Callable[[Leaves, dict[str, Any]], None]) -> Document:
+    """What an answer says whose choices `read` reads; features count them."""
     leaves = Leaves()
-    choices(leaves, body)
+    read(leaves, body)
     model, listed = body.get("model"), body.get("choices")
     return Document(
         leaves.segments,
@@ -129,11 +135,18 @@ def response(body: dict[str, Any]) -> Document:
 
 def choices(leaves: Leaves, body: dict[str, Any]) -> None:
     """Every choice of an answer or a chunk, and what the server says beside them."""
+    each_choice(leaves, body, _choice)
+
+
+def each_choice(
+    leaves: Leaves, body: dict[str, Any], read: Callable[[Leaves, dict[str, Any], Path, str], None]
+) -> None:
+    """The same, where `read` reads a choice, which is given with its place and its name."""
     listed = body.get("choices")
     if isinstance(listed, list):
         for position, choice in enumerate(listed):
             if isinstance(choice, dict):
-                _choice(leaves, choice, ("choices", position), choice_name(choice, position))
+                read(leaves, choice, ("choices", position), choice_name(choice, position))
             else:
                 leaves.tree((Kind.CONTENT, str(position)), choice, ("choices", position))
     else:

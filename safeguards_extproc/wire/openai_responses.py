@@ -9,7 +9,7 @@ from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import openai_api, refusals, responses_read, responses_write, sse
 from safeguards_extproc.wire.responses_stream import ResponseStream, edit
-from safeguards_extproc.wire.strict_json import MAX_VALUES
+from safeguards_extproc.wire.strict_json import MAX_VALUES, read_object
 
 
 class OpenAIResponses:
@@ -21,11 +21,11 @@ class OpenAIResponses:
         self.azure = azure
 
     def read_request(self, body: bytes) -> Document:
-        return responses_read.request(openai_api.read_object(body, MAX_VALUES))
+        return responses_read.request(read_object(body, MAX_VALUES))
 
     def read_response(self, body: bytes, status: int) -> Document:
         if status < 400:
-            return responses_read.response(openai_api.read_object(body))
+            return responses_read.response(read_object(body))
         return openai_api.read_error(body)
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
@@ -33,7 +33,7 @@ class OpenAIResponses:
 
     def steer(self, body: bytes, instruction: str) -> bytes:
         """The instruction ends the instructions; without any it is the instructions."""
-        request = openai_api.read_object(body)
+        request = read_object(body)
         match request.get("instructions"):
             case str(given) if given:
                 return editing.apply(body, [Edit(("instructions",), len(given), len(given), "\n\n" + instruction)])

@@ -110,6 +110,14 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0, exact
     return value
 
 
+def read_object(body: bytes, max_values: int = 0, *, exact: bool = True) -> dict[str, Any]:
+    """The JSON object that a body is, as `loads` reads it; MalformedBody("shape") if it is another value."""
+    value = loads(body, max_values=max_values, exact=exact)
+    if not isinstance(value, dict):
+        raise MalformedBody("shape")
+    return value
+
+
 def _scanner(body: bytes, exact: bool) -> Any:
     """The cheapest scanner that sees every number which is out of range."""
     if len(body) <= _DIGITS:

@@ -10,8 +10,7 @@ from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire import openai_read, refusals, sse, tgi_read
 from safeguards_extproc.wire.leaves import Leaves
-from safeguards_extproc.wire.openai_api import read_object
-from safeguards_extproc.wire.strict_json import MAX_VALUES, loads
+from safeguards_extproc.wire.strict_json import MAX_VALUES, loads, read_object
 from safeguards_extproc.wire.tgi_stream import TokenStream, error, event
 
 ID_HEADER = "x-request-id"

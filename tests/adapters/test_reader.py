@@ -150,9 +150,8 @@ async def test_what_there_is_no_room_for_is_not_read(tmp_path: Path) -> None:
         await until((tmp_path / "pid").exists)
         waiting = asyncio.create_task(it.read(chat("hello")))
         await asyncio.sleep(0)
-        began = time.monotonic()
         assert await it.read(chat("hello")) == Parsed("unavailable")
-        assert time.monotonic() - began < 0.2
+        assert not waiting.done()
         assert await waiting == Parsed("unavailable")
         assert it.faults == 2
         assert not hanging.done()
@@ -174,7 +173,7 @@ async def test_a_caller_that_goes_away_disturbs_nobody() -> None:
     async with desk() as it:
         await it.read(b"{}")
         calls = [asyncio.create_task(it.read(chat("a" * 1_000_000))) for _ in range(4)]
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         calls[0].cancel()
         calls[2].cancel()
         outcomes = await asyncio.gather(*calls, return_exceptions=True)

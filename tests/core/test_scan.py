@@ -192,3 +192,29 @@ def test_windows_that_take_long_are_few_in_a_turn(text, most):
     it = Scan(WordPolicy(models=[SCREEN]), Direction.REQUEST, Windowing(400, 400, 10), itertools.count(1), out)
     it.push(said(text * (8000 // len(text))))
     assert most == len(out)
+
+
+class Decoding(WordPolicy):
+    """Has a second view of everything, and counts how often it is asked for."""
+
+    asked = 0
+
+    def views(self, text):
+        self.asked += 1
+        return (text, text.upper())
+
+    def find(self, kind, text, views=()):
+        return super().find(kind, views[-1] if views else text)
+
+
+@pytest.mark.parametrize(("models", "times", "found"), [([SCREEN], 1, 1.0), ([], 0, 0.0)])
+def test_a_window_is_decoded_once(models, times, found):
+    """Detectors in process and models see the same views; without a model the detectors make what they need."""
+    out, policy = [], Decoding({"BAD": Action.BLOCK}, models=models)
+    it = scan(policy, out)
+    it.push(said("a bad "))
+    for effect in out:
+        assert effect.texts == ("a bad ", "A BAD ")
+        it.scored(effect.ticket, [Result("screen", {"screen.bad": 0.0})])
+    assert it.absorb_all()
+    assert (times, found) == (policy.asked, it.facts.scores[Kind.CONTENT]["words.bad"])

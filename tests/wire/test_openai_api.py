@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from safeguards_extproc.core.text import Channel, Kind, Refusal
-from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import openai_api
 from safeguards_extproc.wire.leaves import Leaves
 from tests.contract.wire_contract import texts
@@ -45,15 +44,6 @@ def test_prompts_stand_at_their_places() -> None:
     leaves = Leaves()
     openai_api.prompts(leaves, ["x", "y"], ("input",))
     assert [segment.path for segment in leaves.segments] == [("input", 0), ("input", 1)]
-
-
-def test_a_body_is_an_object() -> None:
-    """Anything else is malformed; too many values are."""
-    assert openai_api.read_object(b'{"a":1}') == {"a": 1}
-    with pytest.raises(MalformedBody, match="shape"):
-        openai_api.read_object(b"[]")
-    with pytest.raises(MalformedBody, match="values"):
-        openai_api.read_object(b'{"a":[1,2,3,4]}', 2)
 
 
 def test_any_json_may_come_with_an_error_status() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safeguards_extproc.core.text import Path
 from safeguards_extproc.errors import MALFORMED, MalformedBody
 from safeguards_extproc.wire import strict_json
-from safeguards_extproc.wire.strict_json import KEY, MAX_DEPTH, MAX_VALUES, MOST_VALUES, loads, spans
+from safeguards_extproc.wire.strict_json import KEY, MAX_DEPTH, MAX_VALUES, MOST_VALUES, loads, read_object, spans
 
 AMBIGUOUS = {
     "encoding": [
@@ -174,3 +174,12 @@ def test_what_a_text_says_is_no_value(text: str) -> None:
     """Commas, brackets and quotes in a text are its own."""
     body = b'["' + text.encode() * (2 * MAX_VALUES) + b'"]'
     assert json.loads(body) == loads(body, max_values=MAX_VALUES)
+
+
+def test_a_body_is_an_object() -> None:
+    """Anything else is malformed; too many values are."""
+    assert read_object(b'{"a":1}') == {"a": 1}
+    with pytest.raises(MalformedBody, match="shape"):
+        read_object(b"[]")
+    with pytest.raises(MalformedBody, match="values"):
+        read_object(b'{"a":[1,2,3,4]}', 2)
