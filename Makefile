@@ -17,7 +17,7 @@ LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay check test bench fuzz proto format clean
+.PHONY: help setup demo replay check test eval bench fuzz proto format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -40,6 +40,11 @@ check: $(READY) ## format, lint, types, and every test that is quick and starts 
 
 test: $(READY) ## every test, on real Envoy and Triton
 	@$(PY) -m pytest -q -n $(JOBS)
+
+eval: $(READY) ## judge labelled texts: FILE="a.jsonl b.jsonl.gz", POLICY=file.yaml, EMBEDDED=1 without Triton, JSON=file.json
+	@test -n "$(FILE)" || { echo "usage: make eval FILE=texts.jsonl [POLICY=policies/demo.yaml]"; exit 2; }
+	@$(PY) -m safeguards_extproc eval $(FILE) $(if $(POLICY),--policy $(POLICY)) $(if $(JSON),--json $(JSON)) \
+	  $(if $(EMBEDDED),--embedded triton_models)
 
 bench: $(READY) ## measure; REFERENCE=BIN compares with a processor that decides nothing, ONLY="load stream" is a part
 	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ONLY),--only $(ONLY))

@@ -130,7 +130,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     places = {option: place.for_worker(index) for option, place in _addresses(settings).items()}
     metrics, health = Metrics(), Health()
     policies = PolicyStore(settings.policy, load, metrics)
-    scorer = _scorer(settings, policies.current, metrics)
+    scorer = scorer_of(settings, policies.current, metrics)
     sink = _sink(settings, index, metrics)
     producer = settings.producer or producer_id()
     limits = StreamLimits(
@@ -207,7 +207,8 @@ def _sink(settings: Settings, index: int, metrics: Metrics) -> Recorder:
     )
 
 
-def _scorer(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> Scorer:
+def scorer_of(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> Scorer:
+    """Who answers the policy's models. ConfigError if nobody was named."""
     if settings.scorer == "embedded":
         models = tuple(dict.fromkeys(model.model for model in policy.models))
         return EmbeddedScorer(EmbeddedSettings(settings.models, models))

@@ -1,4 +1,4 @@
-"""The command line: serve, policy check | test | explain, version.
+"""The command line: serve, eval, policy check | test | explain, version.
 
 Every command ends with 0 if all is well, 1 if something is not as it should be, 2 if it was asked wrongly.
 """
@@ -6,8 +6,11 @@ Every command ends with 0 if all is well, 1 if something is not as it should be,
 from __future__ import annotations
 
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,6 +19,10 @@ from safeguards_extproc.core.decision import Facts
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
 from safeguards_extproc.settings import OnRecordFailure, ScorerKind, Settings
+
+if TYPE_CHECKING:
+    from safeguards_extproc.policy.compile import CompiledPolicy
+    from safeguards_extproc.ports import Scorer
 
 app = typer.Typer(
     name="safeguards-extproc",
@@ -120,6 +127,99 @@ def serve(
     )
     configure_logging(settings.log_level)
     raise typer.Exit(root.serve(settings))
+
+
+@app.command("eval")
+def evaluate(
+    files: Annotated[list[Path], typer.Argument(help="Files of labelled texts or exchanges, .jsonl or .jsonl.gz.")],
+    policy: Annotated[Path, typer.Option(help="The policy to evaluate.")] = Path("policies/demo.yaml"),
+    json_: Annotated[Path | None, typer.Option("--json", help="Write every figure there.")] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="Triton's gRPC address, host:port; repeat it for more.")
+    ] = None,
+    embedded: Annotated[
+        Path | None, typer.Option(help="Run the models of this repository in this process, without Triton.")
+    ] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="Start a Triton here for the time it takes; so it is if nobody is named.")
+    ] = False,
+    models: Annotated[Path, typer.Option(help="The model repository that a Triton started here serves.")] = Path(
+        "triton_models"
+    ),
+    path: Annotated[str, typer.Option(help="The request path that the policy finds its route by.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="Lines of each file; 0 for all.")] = 0,
+) -> None:
+    """Judge labelled texts as the filter would, and say how good the scores and the policy are."""
+    import uvloop
+    from rich.console import Console
+
+    from safeguards_extproc import wire
+    from safeguards_extproc.evaluate import report, run, terminal
+    from safeguards_extproc.evaluate.play import PATH
+    from safeguards_extproc.policy.load import load
+    from safeguards_extproc.telemetry import configure_logging
+
+    configure_logging("warning")
+    found = load(policy)
+    plan = run.Plan(files, limit, path or PATH)
+    if bool(endpoint) + bool(embedded) + local > 1:
+        raise ConfigError("who is to score?", where="--endpoint, --embedded, --local", hint="give one of them")
+    with _scorer(policy, found, endpoint, embedded, models) as scorer, _bars() as progress:
+        said = uvloop.run(run.evaluate(plan, found, wire, scorer, progress))
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    for table in terminal.tables(said):
+        console.print(table, "")
+    console.print(terminal.summary(said), highlight=False)
+    if json_:
+        _write(json_, report.encode(said))
+    raise typer.Exit(1 if said.measured.errors else 0)
+
+
+@contextmanager
+def _scorer(
+    file: Path, policy: CompiledPolicy, endpoint: list[str] | None, embedded: Path | None, models: Path
+) -> Iterator[Scorer]:
+    """The scorer that was asked for; a Triton of our own runs until the end of the block."""
+    from safeguards_extproc import app as root
+    from safeguards_extproc.telemetry import Metrics
+
+    if endpoint or embedded or not policy.models:
+        kind: ScorerKind = "embedded" if embedded else "triton"
+        settings = Settings(file, scorer=kind, triton=tuple(endpoint or ()), models=embedded or models)
+        yield root.scorer_of(settings, policy, Metrics())
+        return
+    from safeguards_extproc.local import triton
+    from safeguards_extproc.local.processes import PartFailed, ended_by_sigterm
+
+    hint = f"name a Triton that runs, --endpoint HOST:PORT, or do without: --embedded {models}"
+    with ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="safeguards-eval-") as folder:
+        try:
+            running = triton.start(models, Path(folder))
+        except PartFailed as failed:
+            raise ConfigError(str(failed), where="--local", hint=hint) from None
+        try:
+            yield root.scorer_of(Settings(file, triton=(running.grpc,)), policy, Metrics())
+        finally:
+            running.stop()
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Says on a terminal how far an evaluation has come."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("")
+        yield lambda step, done, texts: progress.update(task, description=step, completed=done, total=texts)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
 @policies.command()

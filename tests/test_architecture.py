@@ -31,9 +31,10 @@ MAY_IMPORT = {
     "settings": "errors *",
     "adapters": "errors core ports telemetry *",
     "replay": "errors core ports wire detectors policy records *",
+    "evaluate": "errors core ports wire detectors policy replay __version__ *",
     "local": "errors core ports wire replay settings *",
     "app": "errors core ports wire detectors policy records telemetry settings adapters replay *",
-    "cli": "errors core wire policy records replay telemetry settings app local __version__ *",
+    "cli": "errors core ports wire policy records replay telemetry settings evaluate app local __version__ *",
     "__main__": "cli",
 }
 """Folder or module, then what it may import beside itself and the standard library; `*` is any other distribution."""

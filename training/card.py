@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from safeguards_extproc.evaluate.figures import Figures
 from training.data import LABELS
-from training.figures import Figures
 from training.measure import Measured
 
 MEANING = {

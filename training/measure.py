@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from safeguards_extproc.evaluate.figures import Figures, figures, threshold
 from training import data
 from training.data import LABELS, ORDINARY, Example
-from training.figures import Figures, figures, threshold
 from training.mixture import hide
 
 Scores = NDArray[np.float32]

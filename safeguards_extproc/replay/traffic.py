@@ -9,6 +9,7 @@ A file says what a client asks, what the model would answer, and (optionally) wh
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -138,7 +139,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             for number, line in enumerate(file, 1):
                 if stripped := line.strip():
                     yield number, stripped
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigError("cannot be read", where=str(path), hint=type(error).__name__) from error
 
 

@@ -1,0 +1,94 @@
+"""One evaluation from files to a report: read, play, measure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safeguards_extproc import __version__
+from safeguards_extproc.core.text import Wire
+from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.evaluate.lines import File, Sample, read
+from safeguards_extproc.evaluate.measure import columns, measure
+from safeguards_extproc.evaluate.play import PATH, Case, Outcome, Player
+from safeguards_extproc.evaluate.report import Report
+from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.ports import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to evaluate. `limit` lines of each file, 0 for all; `path` is where texts are sent."""
+
+    files: Sequence[Path]
+    limit: int = 0
+    path: str = PATH
+
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being played, how many texts of it are done, and how many there are."""
+
+
+def silent(step: str, done: int, texts: int) -> None:
+    """Nobody wants to know."""
+
+
+def case(sample: Sample) -> Case:
+    """What a sample says to the filter: a chat's last message, or a question and its answer."""
+    if sample.answer is not None:
+        return Case((("user", sample.text),), sample.answer)
+    if sample.role == "assistant":
+        return Case((), sample.text)
+    return Case(((sample.role, sample.text),))
+
+
+async def evaluate(
+    plan: Plan, policy: CompiledPolicy, wire: Wire, scorer: Scorer, progress: Progress = silent
+) -> Report:
+    """The whole evaluation. ConfigError where a file cannot be used or a model is not there."""
+    files, samples = list[File](), list[Sample]()
+    for path in plan.files:
+        file, found = read(path, plan.limit)
+        files.append(file)
+        samples += found
+    player = Player(policy, wire, scorer, plan.path)
+    await scorer.start()
+    try:
+        await _ready(policy, scorer)
+        began = time.perf_counter()
+        outcomes = await _play(player, "texts", [case(sample) for sample in samples], progress)
+        seconds = time.perf_counter() - began
+    finally:
+        await scorer.close()
+    scored = columns(samples, outcomes, [model.detector for model in policy.models])
+    versions = {name: version for one in outcomes for name, version in one.versions.items()}
+    return Report(
+        __version__,
+        policy.document.name,
+        policy.digest,
+        dict(sorted(versions.items())),
+        files,
+        seconds,
+        measure(scored, outcomes, policy),
+    )
+
+
+async def _play(player: Player, step: str, cases: Sequence[Case], progress: Progress) -> list[Outcome]:
+    done = 0
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        progress(step, done, len(cases))
+
+    return await player.play(cases, one_more)
+
+
+async def _ready(policy: CompiledPolicy, scorer: Scorer) -> None:
+    """An evaluation of a model that is away would measure nothing but that."""
+    for model in policy.models:
+        if not await scorer.ready(model):
+            hint = "is it in the repository, and is Triton up? `--local` starts one here"
+            raise ConfigError(f"the model {model.model!r} is not ready", where=model.detector, hint=hint)

@@ -1,0 +1,93 @@
+"""The short form of a report, for a terminal: each label with its best score, and what the policy did by source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from rich.table import Table
+
+from safeguards_extproc.evaluate.matching import Match
+from safeguards_extproc.evaluate.measure import Compared, Count, Label, Tally, Value
+from safeguards_extproc.evaluate.report import Report
+
+
+def tables(report: Report) -> list[Table]:
+    """What to print."""
+    measured = report.measured
+    groups = {"source": measured.groups.get("source", {})}
+    return [labels(measured.labels), policy(measured.labels), *(group(name, rows) for name, rows in groups.items())]
+
+
+def summary(report: Report) -> str:
+    """One line: how much, how fast, by whom."""
+    texts, failed = report.measured.texts, sum(report.measured.errors.values())
+    models = ", ".join(f"{name} {version}" for name, version in report.models.items()) or "no model"
+    speed = texts / report.seconds if report.seconds else 0.0
+    return (
+        f"{texts} texts in {report.seconds:.1f} s ({speed:.0f} a second), {failed} errors; "
+        f"policy {report.policy} {report.policy_digest[:12]}, {models}"
+    )
+
+
+def labels(rows: Sequence[Label]) -> Table:
+    """Each label against the scores that answer for it."""
+    head = ("label", "positive", "negative", "score", "AUPRC", "ROC-AUC", "recall, 1 % FPR", "0.1 % FPR", "ECE", "F1")
+    table = _table("Scores (95 % intervals)", head)
+    for row in rows:
+        shown = told(row)
+        for number, score in enumerate(shown):
+            name = (row.label, str(score.positives), str(score.negatives)) if not number else ("", "", "")
+            table.add_row(*name, *_figures(score))
+        if not shown:
+            lacks = "positives" if not row.positives else "negatives" if not row.negatives else "scores"
+            table.add_row(row.label, str(row.positives), str(row.negatives), f"no {lacks}", *[""] * 6)
+    return table
+
+
+def told(row: Label) -> list[Compared]:
+    """The scores that are called like the label, or else those of any name that a model gives."""
+    named = [score for score in row.scores if score.match in (Match.NAME, Match.ALIKE)]
+    return named or [score for score in row.scores if score.match is Match.ANY] or row.scores[:1]
+
+
+def policy(rows: Sequence[Label]) -> Table:
+    """What the policy did to the positives and negatives of each label."""
+    table = _table("Policy", ("label", "value", "texts", "blocked", "flagged", "errors"))
+    for row in rows:
+        for value, tally in row.policy.items():
+            if tally.texts:
+                table.add_row(row.label if value == "1" or not row.positives else "", value, *_tally(tally))
+    return table
+
+
+def group(name: str, rows: Mapping[str, Tally]) -> Table:
+    """What the policy did to each group."""
+    table = _table(f"Policy by {name}", (name, "texts", "blocked", "flagged", "errors"))
+    for value, tally in rows.items():
+        table.add_row(value, *_tally(tally))
+    return table
+
+
+def _table(title: str, head: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, name in enumerate(head):
+        named = number == 0 or name in ("score", "value")
+        table.add_column(name, justify="left" if named else "right", no_wrap=named)
+    return table
+
+
+def _figures(score: Compared) -> list[str]:
+    named = (score.auprc, score.roc_auc, score.recall_at_1_percent, score.recall_at_0_1_percent)
+    return [score.score, *map(_value, (*named, score.calibration_error, score.best_f1))]
+
+
+def _value(value: Value) -> str:
+    return f"{value.value:.3f} ({value.low:.2f}-{value.high:.2f})"
+
+
+def _tally(tally: Tally) -> list[str]:
+    return [str(tally.texts), *map(_count, (tally.blocked, tally.flagged, tally.errors))]
+
+
+def _count(count: Count) -> str:
+    return f"{100 * count.share:.1f} % ({100 * count.low:.1f}-{100 * count.high:.1f})"

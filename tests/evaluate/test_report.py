@@ -1,0 +1,42 @@
+"""The report as JSON: a schema that a program can rely on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from safeguards_extproc.evaluate.report import encode
+from tests.evaluate.test_run import reported
+
+VALUE = {"value", "low", "high"}
+COUNT = {"count", "share", "low", "high"}
+TALLY = {"texts", "blocked", "flagged", "decided", "allowed", "errors"}
+
+
+async def said() -> Any:
+    return json.loads(encode(await reported()))
+
+
+async def test_the_schema() -> None:
+    """Members that are there today; one that goes is a new schema."""
+    whole = await said()
+    assert 1 == whole["schema"]
+    assert {"version", "policy", "policy_digest", "models", "files", "seconds", "measured"} <= whole.keys()
+    assert {"name", "lines", "digest"} == whole["files"][0].keys()
+    measured = whole["measured"]
+    assert {"texts", "policy", "labels", "groups", "rules", "errors"} == measured.keys()
+    assert TALLY == measured["policy"].keys()
+    assert COUNT == measured["policy"]["blocked"].keys()
+    label = measured["labels"][0]
+    assert {"label", "positives", "negatives", "scores", "policy", "by_source", "f1"} == label.keys()
+    score = label["scores"][0]
+    figures = {"auprc", "roc_auc", "recall_at_1_percent", "recall_at_0_1_percent", "calibration_error", "best_f1"}
+    rest = {"score", "match", "positives", "negatives", "best_f1_at", "threshold", "at_policy"}
+    assert figures | rest == score.keys()
+    assert VALUE == score["auprc"].keys()
+    assert {"rule", "threshold", "recall", "precision", "f1", "false_positives"} == score["at_policy"][0].keys()
+
+
+async def test_no_text_of_a_person_is_in_it() -> None:
+    """Names of groups, labels and files are; what was said is not."""
+    assert "bomb" not in encode(await reported())

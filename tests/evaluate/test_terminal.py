@@ -1,0 +1,26 @@
+"""What an evaluation says on a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from rich.console import Console
+
+from safeguards_extproc.evaluate.terminal import summary, tables
+from tests.evaluate.test_run import reported
+
+
+async def test_it_fits_on_a_screen() -> None:
+    """Each label with the scores that answer for it, each source with what was done, and one line of all."""
+    report = await reported()
+    console = Console(width=180, file=io.StringIO(), record=True)
+    for table in tables(report):
+        console.print(table)
+    text = console.export_text()
+    assert re.search(r"attack +2 +2 +screen\.attack +1\.000 \(1\.00-1\.00\)", text)
+    assert "screen.any" not in text
+    assert "100.0 % (34.2-100.0)" in text
+    assert "bomb" not in text
+    assert summary(report).startswith("7 texts in ")
+    assert summary(report).endswith(f"0 errors; policy small {report.policy_digest[:12]}, screen 1@words")
