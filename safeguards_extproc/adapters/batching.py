@@ -46,10 +46,23 @@ class Answer:
 class Call:
     """One caller's texts, until it has an answer, its time is over or it goes away."""
 
-    __slots__ = ("answer", "batches", "best", "budget_s", "deadline", "queued", "since", "texts", "timer", "unanswered")
+    __slots__ = (
+        "answer",
+        "batches",
+        "best",
+        "budget_s",
+        "deadline",
+        "prompt",
+        "queued",
+        "since",
+        "texts",
+        "timer",
+        "unanswered",
+    )
 
-    def __init__(self, texts: Sequence[str], budget_s: float, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, texts: Sequence[str], prompt: str, budget_s: float, loop: asyncio.AbstractEventLoop) -> None:
         self.texts = texts
+        self.prompt = prompt
         self.budget_s = budget_s
         self.since = loop.time()
         self.deadline = self.since + budget_s
@@ -72,13 +85,15 @@ class Part:
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """One request. `deadline` is its last caller's (loop time), `budget_s` the largest that a caller had.
+    """One request: texts, and the prompt of each.
 
+    `deadline` is its last caller's (loop time), `budget_s` the largest that a caller had.
     `left` is "" while somebody waits, then why the last caller left: "timeout" or "cancelled".
     """
 
     parts: list[Part]
     texts: list[str]
+    prompts: list[str]
     deadline: float
     budget_s: float
     waited_s: float
@@ -116,14 +131,15 @@ class Lane:
         """Texts that wait for a request."""
         return self._queued
 
-    async def score(self, texts: Sequence[str], budget_s: float) -> Answer:
-        """The answer, within `budget_s` seconds from now; "cancelled" for no texts. Raises CancelledError only."""
+    async def score(self, texts: Sequence[str], budget_s: float, prompt: str = "") -> Answer:
+        """The answer, within `budget_s` seconds from now; "cancelled" for no texts. `prompt` is what all of the texts
+        answer. Raises CancelledError only."""
         loop = asyncio.get_running_loop()
         if not texts:
             return Answer(failure="cancelled")
         if self._queued + len(texts) > self._bound:
             return Answer(failure="overload")
-        call = Call(texts, budget_s, loop)
+        call = Call(texts, prompt, budget_s, loop)
         call.timer = loop.call_at(call.deadline, self._settle, call, Answer(failure="timeout"))
         self._calls.add(call)
         self._queue.append(Part(call, 0, len(texts)))
@@ -179,6 +195,7 @@ class Lane:
         batch = Batch(
             parts=parts,
             texts=[text for part in parts for text in part.call.texts[part.start : part.stop]],
+            prompts=[part.call.prompt for part in parts for _ in range(part.start, part.stop)],
             deadline=max(call.deadline for call in callers),
             budget_s=max(call.budget_s for call in callers),
             waited_s=max(now - call.since for call in callers),

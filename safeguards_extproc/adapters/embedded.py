@@ -3,7 +3,7 @@
 A version folder may hold `forward_numpy.py` beside its `model.py`: `load(folder)` gives a function from UTF-8 texts to
 scores [texts, labels]. The folder's code and weights belong together, as in Triton, and are trusted as Triton trusts
 them. `config.pbtxt` names the labels, as it does to clients of Triton (kserve.py). A model without either file, or
-with other labels than its weights, is "unavailable".
+with other labels than its weights, or that reads prompts, is "unavailable".
 
 The one rule: the event loop never waits for arithmetic. It runs in a few threads (numpy lets go of the interpreter
 lock in its inner loops), and what is asked meanwhile is gathered into one pass (batching.py).
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import model_config_pb2  # type: ignore[import-untyped]
 
 from safeguards_extproc.adapters.batching import Batch, Failed, Lane, TooLarge
-from safeguards_extproc.adapters.kserve import Profile, Scored, read_profile
+from safeguards_extproc.adapters.kserve import PROMPT, Profile, Scored, read_profile
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.errors import DetectorError
 
@@ -77,7 +77,7 @@ def load(model: Path) -> Loaded:
         text = (model / "config.pbtxt").read_text(encoding="utf-8")
         profile = read_profile(text_format.Parse(text, model_config_pb2.ModelConfig()))
         folder = max((each for each in model.iterdir() if each.name.isdecimal()), key=lambda each: int(each.name))
-        if not (folder / f"{FORWARD}.py").is_file():
+        if not (folder / f"{FORWARD}.py").is_file() or PROMPT in profile.inputs:
             raise DetectorError("unavailable")
         forward: Forward = importlib.import_module(f"{version_package(folder)}.{FORWARD}").load(folder)
     except DetectorError:
@@ -125,7 +125,7 @@ class EmbeddedScorer:
         """Whether the model is loaded."""
         return model.model in self._lanes
 
-    async def score(self, model: Model, texts: Sequence[str]) -> Result:
+    async def score(self, model: Model, texts: Sequence[str], prompt: str = "") -> Result:
         """See ports.Scorer."""
         lane = self._lanes.get(model.model)
         if lane is None:

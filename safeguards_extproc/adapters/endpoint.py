@@ -14,7 +14,7 @@ import grpc.aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc  # type: ignore[import-untyped]
 
 from safeguards_extproc.adapters.batching import TooLarge
-from safeguards_extproc.adapters.kserve import Profile, Scored, decode, encode, read_profile
+from safeguards_extproc.adapters.kserve import PROMPT, Profile, Scored, decode, encode, read_profile
 from safeguards_extproc.errors import DetectorError
 
 CHANNEL = (
@@ -60,14 +60,18 @@ class Endpoint:
         self._profiles: dict[tuple[str, str], asyncio.Task[Profile]] = {}
         self._watching = asyncio.create_task(self._watch())
 
-    async def score(self, model: str, texts: Sequence[str], deadline: float) -> Scored | TooLarge:
-        """Scores of `texts` before `deadline` (loop time). Raises DetectorError."""
+    async def score(
+        self, model: str, texts: Sequence[str], deadline: float, prompts: Sequence[str] = ()
+    ) -> Scored | TooLarge:
+        """Scores of `texts` before `deadline` (loop time). A model that reads prompts, too, gets those that the texts
+        answer, or empty ones. Raises DetectorError."""
         try:
             profile = await self._profile(model, "")
             if 0 < profile.largest < len(texts):
                 return TooLarge(profile.largest)
             timeout_s = max(deadline - asyncio.get_running_loop().time(), 0.001)
-            response = await self._stub.ModelInfer(encode(model, texts), timeout=timeout_s)
+            asked = (prompts or [""] * len(texts)) if PROMPT in profile.inputs else ()
+            response = await self._stub.ModelInfer(encode(model, texts, asked), timeout=timeout_s)
             return decode(response, len(texts), await self._profile(model, response.model_version))
         except DetectorError:
             self._profiles.clear()

@@ -103,14 +103,14 @@ class TritonScorer:
         """Whether any endpoint says that it can run the model."""
         return any(await asyncio.gather(*(endpoint.ready(model.model) for endpoint in self._endpoints)))
 
-    async def score(self, model: Model, texts: Sequence[str]) -> Result:
+    async def score(self, model: Model, texts: Sequence[str], prompt: str = "") -> Result:
         """See ports.Scorer."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         if not any(self._breaker(endpoint, model.model).admits(began) for endpoint in self._endpoints):
             result = Result(model.detector, failure="circuit-open" if self._endpoints else "unavailable")
         else:
-            answer = await self._lane(model.model).score(texts, model.budget_ms / 1000)
+            answer = await self._lane(model.model).score(texts, model.budget_ms / 1000, prompt)
             scores = {f"{model.detector}.{label}": score for label, score in answer.scores.items()}
             result = Result(model.detector, scores, answer.failure, answer.version)
         if self._observer:
@@ -198,7 +198,7 @@ class TritonScorer:
             return Failed("circuit-open")
         answered: bool | None = None
         try:
-            outcome = await runner.endpoint.score(model, batch.texts, batch.deadline)
+            outcome = await runner.endpoint.score(model, batch.texts, batch.deadline, batch.prompts)
             answered = loop.time() - began <= batch.budget_s
             return outcome
         except DetectorError as error:

@@ -18,11 +18,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc  # type: ignore[impo
 
 class KServeFake(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """One server with the model "screen". `requests` holds the texts of each ModelInfer; `events` tells, in order,
-    "asked" when one arrives and "cancelled" when one is cancelled."""
+    "asked" when one arrives and "cancelled" when one is cancelled. With `inputs` of TEXT and PROMPT, `prompts` holds
+    what came with the texts."""
 
     def __init__(self) -> None:
         self.labels = "risk,other"
         self.largest = 0
+        self.inputs = ["TEXT"]
+        self.prompts: list[list[str]] = []
         self.version = "1"
         self.loaded = True
         self.requests: list[list[str]] = []
@@ -73,12 +76,20 @@ class KServeFake(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore
         response = service_pb2.ModelConfigResponse()
         response.config.name = request.name
         response.config.max_batch_size = self.largest
+        for name in self.inputs:
+            response.config.input.add(name=name)
         response.config.parameters["labels"].string_value = self.labels
         return response
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        texts = [data.decode() for data in elements(request.raw_input_contents[0])]
+        names = [tensor.name for tensor in request.inputs]
+        if sorted(names) != sorted(self.inputs):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "other inputs than the model has")
+        given = dict(zip(names, request.raw_input_contents, strict=True))
+        texts = [data.decode() for data in elements(given["TEXT"])]
         self.requests.append(texts)
+        if "PROMPT" in given:
+            self.prompts.append([data.decode() for data in elements(given["PROMPT"])])
         self.events.put_nowait("asked")
         self.active += 1
         try:

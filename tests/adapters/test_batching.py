@@ -97,6 +97,21 @@ async def test_the_answer_is_the_maximum_over_a_calls_texts() -> None:
     assert peer.asked == [["0.5", "0.25"], ["0.75", "0"], ["0"]]
 
 
+async def test_a_prompt_stays_with_its_texts() -> None:
+    """Gathered with others, cut over requests, and asked again alone: each text has its own caller's prompt."""
+    asked: list[list[tuple[str, str]]] = []
+
+    async def ask(batch: Batch) -> Scored | Failed | TooLarge:
+        asked.append(list(zip(batch.texts, batch.prompts, strict=True)))
+        return Failed("bad-response") if len(batch.callers) > 1 else scored(batch.texts)
+
+    queue = Lane(ask, in_flight=1, largest=3, bound=100)
+    calls = [("a", ["0.5"]), ("", ["0.25", "0.75"]), ("b", ["0"] * 4)]
+    await asyncio.gather(*(queue.score(texts, LONG, prompt) for prompt, texts in calls))
+    whole = [[("0.5", "a"), ("0.25", ""), ("0.75", "")], [("0.5", "a")], [("0.25", ""), ("0.75", "")]]
+    assert asked == [*whole, [("0", "b")] * 3, [("0", "b")]]
+
+
 async def test_a_call_that_fits_whole_is_not_cut() -> None:
     """The rest of a request stays empty rather than cut a call in two."""
     peer = Peer()

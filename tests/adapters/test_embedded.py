@@ -131,9 +131,10 @@ async def test_a_model_that_cannot_be_loaded_hurts_nobody_else(tmp_path: Path) -
     model(tmp_path, "columns", config=CONFIG.replace("other", "other,more"))
     model(tmp_path, "triton-only")
     (tmp_path / "triton-only" / "1" / "forward_numpy.py").unlink()
-    names = ("good", "syntax", "raises", "labels", "columns", "triton-only", "absent")
+    model(tmp_path, "prompts", config=f'{CONFIG} input [ {{ name: "TEXT" }}, {{ name: "PROMPT" }} ]')
+    names = ("good", "syntax", "raises", "labels", "columns", "triton-only", "prompts", "absent")
     async with scorer(tmp_path, *names) as embedded:
-        assert [True, *[False] * 6] == [await embedded.ready(replace(good, model=name)) for name in names]
+        assert [True, *[False] * 7] == [await embedded.ready(replace(good, model=name)) for name in names]
         for name in names[1:]:
             assert Result("good", failure="unavailable") == await embedded.score(replace(good, model=name), ["text"])
         answer = await embedded.score(good, ["1234567890"])

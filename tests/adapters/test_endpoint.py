@@ -42,6 +42,20 @@ async def test_texts_go_out_and_scores_come_back(server: KServeFake, endpoint: E
     assert server.requests == [["0.5,0.25", "0.75,0"]]
 
 
+async def test_prompts_go_to_a_model_that_reads_them_and_to_no_other(server: KServeFake, endpoint: Endpoint) -> None:
+    """A model with the input PROMPT gets one for each text, empty where nobody gave any; another model gets none."""
+    texts = ["0.5,0.25", "0.75,0"]
+    assert isinstance(await endpoint.score("screen", texts, soon(), ["why", ""]), Scored)
+    assert server.prompts == []
+    await server.stop()
+    server.inputs = ["PROMPT", "TEXT"]
+    await server.start()
+    await until(lambda: endpoint.ready("screen"))
+    for prompts in (["why", "how"], ()):
+        assert isinstance(await endpoint.score("screen", texts, soon(), prompts), Scored)
+    assert server.prompts == [["why", "how"], ["", ""]]
+
+
 async def test_labels_are_asked_for_once_per_version(server: KServeFake, endpoint: Endpoint) -> None:
     """Once before the first request and once for the version that answered; then again for a new version only."""
     for _ in range(3):

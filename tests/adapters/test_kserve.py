@@ -44,6 +44,20 @@ def test_texts_arrive_as_they_are(texts: list[str]) -> None:
     assert [len(texts), 1] == list(request.inputs[0].shape)
 
 
+@given(st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=8))
+def test_prompts_arrive_beside_their_texts(pairs: list[tuple[str, str]]) -> None:
+    """A second input of the same shape, in the same order; none without prompts."""
+    texts, prompts = zip(*pairs, strict=True)
+    request = encode("exchange", texts, prompts)
+    given = dict(zip((tensor.name for tensor in request.inputs), request.raw_input_contents, strict=True))
+    assert {name: unpack(data) for name, data in given.items()} == {
+        "TEXT": [text.encode() for text in texts],
+        "PROMPT": [prompt.encode() for prompt in prompts],
+    }
+    assert [list(tensor.shape) for tensor in request.inputs] == [[len(pairs), 1]] * 2
+    assert [tensor.name for tensor in encode("screen", texts).inputs] == ["TEXT"]
+
+
 def test_a_lone_surrogate_does_not_stop_the_batch() -> None:
     """Text that UTF-8 cannot say is sent with "?" in its place."""
     assert unpack(encode("screen", ["a\ud800b"]).raw_input_contents[0]) == [b"a?b"]
@@ -126,6 +140,28 @@ def test_a_model_that_does_not_name_its_labels_is_refused(labels: str) -> None:
     """Columns without names cannot be scores."""
     with pytest.raises(DetectorError, match="bad-response"):
         read_profile(config(labels=labels))
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [((), ("TEXT",)), (("TEXT",), ("TEXT",)), (("TEXT", "PROMPT"), ("PROMPT", "TEXT"))],
+)
+def test_a_model_says_whether_it_reads_prompts(named: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    """The inputs of its configuration, in any order."""
+    made = config(labels="unsafe")
+    for name in named:
+        made.input.add(name=name)
+    assert read_profile(made).inputs == expected
+
+
+@pytest.mark.parametrize("named", [("PROMPT",), ("TEXT", "IMAGE"), ("TEXT", "TEXT"), ("TEXT", "PROMPT", "USER")])
+def test_a_model_that_wants_something_else_is_refused(named: tuple[str, ...]) -> None:
+    """An input that nobody would fill."""
+    made = config(labels="unsafe")
+    for name in named:
+        made.input.add(name=name)
+    with pytest.raises(DetectorError, match="bad-response"):
+        read_profile(made)
 
 
 def test_the_version_names_the_weights_where_known() -> None:
