@@ -20,6 +20,7 @@ import uvloop
 from safeguards_extproc import wire
 from safeguards_extproc.adapters import workers
 from safeguards_extproc.adapters.embedded import EmbeddedScorer, EmbeddedSettings
+from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.adapters.health import Component, Health
 from safeguards_extproc.adapters.listener import Address, check_apart, parse
 from safeguards_extproc.adapters.policy_store import PolicyStore
@@ -141,7 +142,8 @@ def build(settings: Settings, worker: int | None = None) -> App:
         return Exchange(policies.current, wire, new_id(), opened, at)
 
     reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
-    shared = Shared(begin, scorer, sink, metrics, limits, producer, reader, sink.refuses)
+    escalations = Escalations(metrics)
+    shared = Shared(begin, scorer, sink, metrics, limits, producer, reader, sink.refuses, escalations)
     metrics.watch_held(lambda: shared.held)
     server = Server(
         shared,

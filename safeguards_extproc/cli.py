@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from safeguards_extproc import __version__
-from safeguards_extproc.core.decision import Facts
+from safeguards_extproc.core.decision import Facts, Model
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
 from safeguards_extproc.settings import OnRecordFailure, ScorerKind, Settings
@@ -229,7 +229,7 @@ def check(policy: PolicyFile) -> None:
 
     found = load(policy)
     routes = ", ".join(route.name for route in found.routes)
-    models = ", ".join(model.model for model in found.models) or "none"
+    models = ", ".join(_asked(found, model) for model in found.models) or "none"
     typer.echo(f"{policy}: good")
     typer.echo(f"  digest   {found.digest}")
     typer.echo(f"  rules    {len(found.document.rules)}, examples {len(found.document.examples)}, all as expected")
@@ -266,7 +266,7 @@ def explain(
     item: Annotated[bool, typer.Option("--item", help="The text is that of one item of an answer's list.")] = False,
 ) -> None:
     """Say what the policy would decide, and why: each rule, what it saw, what that did."""
-    from safeguards_extproc.policy.examples import one_item
+    from safeguards_extproc.policy.examples import one_item, spare
     from safeguards_extproc.policy.explain import explain as lines
     from safeguards_extproc.policy.load import load
 
@@ -281,6 +281,7 @@ def explain(
         facts.absorb(speaker, found.find(speaker, text).scores)
     facts.absorb(speaker, {name: _number("--score", name, value) for name, value in _pairs("--score", score)})
     facts.failed.update(_pairs("--failed", failed))
+    spare(found, facts, speaker)
     for line in lines(found, one_item(facts) if item else facts):
         typer.echo(line)
 
@@ -289,6 +290,15 @@ def explain(
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+def _asked(policy: CompiledPolicy, model: Model) -> str:
+    """A model, and when it is asked."""
+    condition = policy.conditions.get(model.detector)
+    if condition is None or model.escalation is None:
+        return model.model
+    share = f", at most {model.escalation.at_most:.4g} of windows" if model.escalation.at_most < 1 else ""
+    return f"{model.model} (when {condition.text}{share})"
 
 
 def _one_of(option: str, given: str, known: tuple[str, ...]) -> str:

@@ -101,5 +101,6 @@ FAILURES = {
     "bad-response": "an answer of the wrong shape, or scores outside 0 to 1",
     "circuit-open": "not asked: it failed too often just now",
     "overload": "not asked: too much is waiting",
+    "budget": "not asked: more windows met its condition than `escalate_at_most` allows",
     "cancelled": "not needed any more",
 }

@@ -65,7 +65,9 @@ METRICS = tuple(
         ("released_unscanned_total", "Directions of which bytes left before a verdict.", ("phase",), ()),
         ("windows_total", "Windows of text that were classified.", ("phase",), ()),
         ("characters_total", "Characters of text read, and of those scanned.", ("phase", "kind", "state"), ()),
-        ("checks_total", "Windows by detector: run, failed, skipped.", ("phase", "detector", "result"), ()),
+        ("checks_total", "Windows by detector: run, failed, skipped, not-due.", ("phase", "detector", "result"), ()),
+        ("escalations_total", "Windows of a model with `when`: asked, not-due, budget.", ("detector", "result"), ()),
+        ("escalated_share", "Share of recent windows that a model with `when` was asked about.", ("detector",), ()),
         ("redactions_total", "Pieces of text redacted.", ("phase", "entity"), ()),
         ("restored_total", "Placeholders that became in an answer what they stand for.", ("entity",), ()),
         ("items_total", "Items of listing answers: listed, decided (shadow counted), dropped.", ("state",), ()),
@@ -217,6 +219,11 @@ class Metrics(Collector):
         if failure:
             self._of["detector_failures_total"].add(1, detector, failure)
 
+    def escalation(self, detector: str, result: str, share: float) -> None:
+        """A window of a model with a condition."""
+        self._of["escalations_total"].add(1, detector, result)
+        self._of["escalated_share"].set(share, detector)
+
     def batch(self, model: str, texts: int, waited_s: float) -> None:
         """A request to a model server goes out."""
         self._of["model_batch_texts"].observe(texts, model)
@@ -270,7 +277,12 @@ class Metrics(Collector):
             of["characters_total"].add(channel.chars, name, kind, "read")
             of["characters_total"].add(channel.scanned, name, kind, "scanned")
         for detector, checks in account.checks.items():
-            for result, count in (("run", checks.run), ("failed", checks.failed), ("skipped", checks.skipped)):
+            for result, count in (
+                ("run", checks.run),
+                ("failed", checks.failed),
+                ("skipped", checks.skipped),
+                ("not-due", checks.not_due),
+            ):
                 if count:
                     of["checks_total"].add(count, name, detector, result)
         for entity, count in phase.redactions.items():

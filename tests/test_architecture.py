@@ -48,7 +48,7 @@ ssl subprocess tempfile threading time urllib uuid
 IMPURE_CALLS = "open print input __import__ now utcnow today"
 
 WORLDS = {
-    "Envoy": "asking dues extproc health listener server shared stream tls workers",
+    "Envoy": "asking dues escalations extproc health listener server shared stream tls workers",
     "a worker's reader": "reader reader_frames reader_process",
     "models": "batching breaker embedded endpoint kserve triton",
 }

@@ -60,6 +60,35 @@ def test_check_says_what_a_policy_holds():
     assert "digest" in result.output
 
 
+CASCADE = """\
+version: 1
+name: cascade
+detectors:
+  screen: {kind: classification, model: screen, labels: [bad]}
+  guard: {kind: classification, model: big, labels: [bad], when: scores.screen.bad > 0.1, escalate_at_most: 0.2,
+          on_failure: degrade}
+rules:
+  - {name: bad, when: scores.guard.bad > 0.5, then: block, on_missing: fire}
+"""
+
+
+def test_check_and_explain_speak_of_the_cascade(tmp_path):
+    """When a model is asked, of how many windows, and whether it would be here; if not, it is not missing."""
+    file = tmp_path / "cascade.yaml"
+    file.write_text(CASCADE)
+    assert (
+        "models   screen, big (when scores.screen.bad > 0.1, at most 0.2 of windows)"
+        in run("policy", "check", str(file)).output
+    )
+    lines = run("policy", "explain", str(file), "--score", "screen.bad=0.05").output.splitlines()
+    assert lines[1] == (
+        "model guard when scores.screen.bad > 0.1 saw screen.bad=0.05: false, so not asked: its scores are 0"
+    )
+    assert lines[-1] == "verdict: allow"
+    lines = run("policy", "explain", str(file), "--score", "screen.bad=0.5").output.splitlines()
+    assert (lines[1].endswith("true, so asked"), lines[-1]) == (True, "verdict: block")
+
+
 @pytest.mark.real
 def test_check_says_every_mistake_without_a_traceback(tmp_path):
     """With file and line, and status 2."""

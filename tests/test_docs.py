@@ -114,12 +114,12 @@ def policies(text: str) -> list[str]:
 def test_policies_load_and_hold_their_examples() -> None:
     """What the README shows can be copied."""
     shown = policies((ROOT / "README.md").read_text())
-    assert ["support-chat", "shop"] == [parse(text, "README.md").document.name for text in shown]
+    assert ["support-chat", "cascade", "shop"] == [parse(text, "README.md").document.name for text in shown]
 
 
 def test_a_policy_that_does_not_hold_is_found() -> None:
     """A planted fault in an example."""
-    shop = policies((ROOT / "README.md").read_text())[1]
+    shop = policies((ROOT / "README.md").read_text())[2]
     with pytest.raises(PolicyError, match="expected drop, got allow"):
         parse(
             shop.replace("item: true, scores: {screen.unsafe: 0.95}", "item: true, scores: {screen.unsafe: 0.5}"), "x"

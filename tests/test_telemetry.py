@@ -21,7 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from safeguards_extproc.core.decision import Action
+from safeguards_extproc.adapters.escalations import Escalations
+from safeguards_extproc.core.decision import Action, Escalation, Model
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks, FiredRule, Items, Phase, Record
 from safeguards_extproc.telemetry import LONGEST_VALUE, METRICS, MOST_SERIES, Metrics, configure_logging, plain_only
 
@@ -46,7 +47,7 @@ RECORD = Record(
         account=Account(
             windows=3,
             channels={"user": ChannelAccount(900, 700)},
-            checks={"screen": Checks(run=2, failed=1)},
+            checks={"screen": Checks(run=2, failed=1), "guard": Checks(run=1, not_due=2)},
             coverage="partial",
             uninspectable="encoding",
         ),
@@ -84,6 +85,7 @@ def test_a_record_is_counted_once_in_each_thing_it_says() -> None:
     }
     assert expected == {name: (value(metrics, name, **labels), labels) for name, (_, labels) in expected.items()}
     assert value(metrics, "checks_total", phase="request", detector="screen", result="skipped") is None
+    assert value(metrics, "checks_total", phase="request", detector="guard", result="not-due") == 2
     assert value(metrics, "phase_seconds_count", phase="request", step="first") is None
 
 
@@ -122,6 +124,19 @@ def test_detectors_and_breakers_are_seen() -> None:
     states = [value(metrics, "breaker_state", model="screen", endpoint="triton:8001", state=state)
               for state in ("closed", "half-open", "open")]  # fmt: skip
     assert states == [0, 1, 0]
+
+
+def test_escalations_are_seen() -> None:
+    """Each window of a model with a condition, and the share of those lately."""
+    metrics = Metrics()
+    it = Escalations(metrics)
+    guard = Model("guard", "guard", 100, escalation=Escalation())
+    it.admits(guard)
+    for _ in range(3):
+        it.spared([guard])
+    assert value(metrics, "escalations_total", detector="guard", result="asked") == 1
+    assert value(metrics, "escalations_total", detector="guard", result="not-due") == 3
+    assert value(metrics, "escalated_share", detector="guard") == 0.25
 
 
 def test_policy_and_records_are_seen() -> None:

@@ -8,12 +8,13 @@ The format "plain": a request is {"text": …, "stream": …}, an answer {"text"
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from safeguards_extproc.core.decision import (
     SEVERITY,
     Action,
+    Escalation,
     Facts,
     Findings,
     Fired,
@@ -21,9 +22,10 @@ from safeguards_extproc.core.decision import (
     Placeholder,
     Route,
     Span,
+    Value,
     Verdict,
 )
-from safeguards_extproc.core.text import Answer, Document, Edit, Format, Kind, Reading, Refusal, Segment
+from safeguards_extproc.core.text import Answer, Direction, Document, Edit, Format, Kind, Reading, Refusal, Segment
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 TEST = Route("test")
@@ -186,9 +188,30 @@ class _PlainWire:
 PLAIN_WIRE = _PlainWire()
 
 
+Condition = Callable[[Mapping[str, float], Mapping[str, Value]], bool | None]
+
+CASCADE = (
+    Model("screen", "screen", 100),
+    Model("guard", "guard", 100, escalation=Escalation(frozenset({"screen"}), ("guard.bad",))),
+    Model("judge", "judge", 100, escalation=Escalation(frozenset({"guard", "words"}), ("judge.bad",))),
+    Model("aside", "aside", 100),
+)
+"""Four models, of which one waits for the first, and one for that."""
+
+
+def above(score: str, least: float) -> Condition:
+    """A condition on one score."""
+    return lambda scores, features: scores[score] >= least if score in scores else None
+
+
+WHENS: Mapping[str, Condition] = {"guard": above("screen.bad", 0.3), "judge": above("guard.bad", 0.3)}
+"""The conditions of CASCADE."""
+
+
 @dataclass(frozen=True)
 class WordPolicy:
-    """Words decide: `words` maps a word to what it asks for. With `models`, so does a score of 0.5 of "screen.bad"."""
+    """Words decide: `words` maps a word to what it asks for. With `models`, so does a score above 0.5 that is called
+    bad. `whens` are the conditions of those that have one."""
 
     words: dict[str, Action] = field(default_factory=lambda: {"FORBIDDEN": Action.BLOCK})
     place: Route = TEST
@@ -200,6 +223,12 @@ class WordPolicy:
     local: Sequence[str] = ("words",)
     digest: str = "d" * 64
     message: str = "No."
+    whens: Mapping[str, Condition] = field(default_factory=lambda: WHENS)
+
+    def due(
+        self, detector: str, direction: Direction, scores: Mapping[str, float], features: Mapping[str, Value]
+    ) -> bool:
+        return self.whens[detector](scores, features) is not False
 
     def route(self, method: str, host: str, path: str) -> Route:
         return self.place
@@ -232,8 +261,7 @@ class WordPolicy:
             for name, score in scores.items():
                 seen[name] = max(score, seen.get(name, 0.0))
         asked = [(word, action) for word, action in self.words.items() if seen.get(f"words.{word.lower()}", 0) > 0]
-        if seen.get("screen.bad", 0) > 0.5:
-            asked.append(("screen", Action.BLOCK))
+        asked += [(m.detector, Action.BLOCK) for m in self.models if seen.get(f"{m.detector}.bad", 0) > 0.5]
         if facts.failed:
             asked.append(("failure", self.on_failure))
         if facts.uninspectable:

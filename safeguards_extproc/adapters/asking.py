@@ -1,5 +1,7 @@
 """Questions to models: every Classify is answered by exactly one Scored, whatever the scorer does, or was cancelled.
 
+A model above the share of windows that it may be asked about is not asked (escalations.py): that is a failure, too.
+
 A scorer keeps its own deadlines. One that raises, or that is not back a while after every budget has passed, is
 answered for with a failure, so that no stream can hang on a fault in it.
 """
@@ -12,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.core.effects import Classify
 from safeguards_extproc.core.events import Scored
@@ -40,16 +43,18 @@ class Asking:
     `erred` is called once for each fault of the scorer.
     """
 
-    __slots__ = ("_answered", "_erred", "_loop", "_open", "_scorer")
+    __slots__ = ("_answered", "_erred", "_escalations", "_loop", "_open", "_scorer")
 
     def __init__(
         self,
         scorer: Scorer,
+        escalations: Escalations,
         answered: Callable[[Scored], None],
         erred: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._scorer, self._answered, self._erred, self._loop = scorer, answered, erred, loop
+        self._escalations = escalations
         self._open: dict[int, _Open] = {}
 
     def __len__(self) -> int:
@@ -76,7 +81,10 @@ class Asking:
 
     async def _one(self, ticket: int, number: int, model: Model, texts: Sequence[str]) -> None:
         try:
-            result = await self._scorer.score(model, texts)
+            if self._escalations.admits(model):
+                result = await self._scorer.score(model, texts)
+            else:
+                result = Result(model.detector, failure="budget")
         except asyncio.CancelledError:
             if ticket not in self._open:
                 raise

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.core.aside import Outcome, Task
 from safeguards_extproc.core.effects import Effect
 from safeguards_extproc.core.events import Event, Opened
@@ -104,6 +105,7 @@ class Shared:
     producer: str = ""
     reader: Reader = field(default_factory=NoReader)
     unrecordable: Callable[[], bool] = lambda: False
+    escalations: Escalations = field(default_factory=Escalations)
     streams: set[Stream] = field(default_factory=set)
     held: int = 0
     sequence: int = 0

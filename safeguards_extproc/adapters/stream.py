@@ -34,6 +34,7 @@ from safeguards_extproc.core.effects import (
     SendBody,
     SendHeaders,
     SendTrailers,
+    Spare,
     Wake,
 )
 from safeguards_extproc.core.events import Aborted, Event, Offloaded, Scored, Woke
@@ -167,8 +168,11 @@ class Stream:
                         self._outbox.append(message)
                 case Classify():
                     if self._asking is None:
-                        self._asking = Asking(self._shared.scorer, self._deliver, self._scorer_fault, self._loop)
+                        shared, told = self._shared, self._deliver
+                        self._asking = Asking(shared.scorer, shared.escalations, told, self._scorer_fault, self._loop)
                     self._asking.ask(effect)
+                case Spare():
+                    self._shared.escalations.spared(effect.models)
                 case Cancel():
                     if self._asking is not None:
                         self._asking.cancel(effect.tickets)

@@ -119,13 +119,15 @@ class Findings:
 class Result:
     """A model's answer for one window (the maximum over its views), or why there is none.
 
-    `scores` by "detector.label" in [0, 1]; `failure` is "" or a slug of errors.FAILURES.
+    `scores` by "detector.label" in [0, 1]; `failure` is "" or a slug of errors.FAILURES. `asked` is False where the
+    model's condition did not hold: its scores are 0.0 then, the maximum over no text.
     """
 
     detector: str
     scores: Mapping[str, float] = field(default_factory=dict)
     failure: str = ""
     version: str = ""
+    asked: bool = True
 
 
 @dataclass(slots=True)
@@ -188,11 +190,25 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A classifier that is asked over the network. `kinds` empty means every kind of text.
+class Escalation:
+    """What comes before a model that is asked under a condition (`Policy.due`).
 
-    `required`: nothing that it is due for can be allowed without it (on_failure: block), so a filter that cannot reach
-    it is not ready.
+    `after` names the detectors whose answers the condition reads, `scores` its own scores, which are 0.0 of a window
+    that it was not asked about. `at_most` is the share of windows that it may be asked about.
+    """
+
+    after: frozenset[str] = frozenset()
+    scores: tuple[str, ...] = ()
+    at_most: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A classifier that is asked over the network. `kinds` empty means every kind of text. With an `escalation` it is
+    asked about some windows only.
+
+    `required`: nothing at all can be allowed without it (on_failure: block, and no condition), so a filter that cannot
+    reach it is not ready.
     """
 
     detector: str
@@ -202,6 +218,7 @@ class Model:
     response: bool = True
     kinds: frozenset[Kind] = frozenset()
     required: bool = False
+    escalation: Escalation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +266,13 @@ class Policy(Protocol):
 
     def decide(self, facts: Facts) -> Verdict:
         """Total: every `Facts` has a verdict, and none raises."""
+        ...
+
+    def due(
+        self, detector: str, direction: Direction, scores: Mapping[str, float], features: Mapping[str, Value]
+    ) -> bool:
+        """Whether a model with an escalation is asked about a window of which `scores` are known: so it is unless its
+        condition is false. What is unknown, because a model failed or does not read such text, does not make it so."""
         ...
 
     def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:

@@ -93,6 +93,13 @@ class Classify:
 
 
 @dataclass(slots=True)
+class Spare:
+    """The models need not be asked about a window: their condition does not hold. What shares of windows count."""
+
+    models: Sequence[Model]
+
+
+@dataclass(slots=True)
 class Offload:
     """Do `task` where it holds up nobody. Answered by Offloaded, always; one is under way in a direction, at most."""
 
@@ -122,4 +129,4 @@ class Keep:
     record: Record
 
 
-Effect = SendHeaders | SendBody | AnswerBody | SendTrailers | Refuse | Classify | Offload | Cancel | Wake | Keep
+Effect = SendHeaders | SendBody | AnswerBody | SendTrailers | Refuse | Classify | Spare | Offload | Cancel | Wake | Keep

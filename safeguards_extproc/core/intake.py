@@ -296,6 +296,8 @@ class Intake:
         features = scan.facts.features
         features.update(document.features)
         features["bytes"] = parsed.size
+        if document.unread:
+            features["unread"] = ",".join(sorted(document.unread))
         self.plain, self._document = parsed.plain, document
         self._pour = Pour(scan, document, windows, keeps=self.plain is not None)
         self.pour()
@@ -313,7 +315,6 @@ class Intake:
         if document.listed is not None:
             scan.list_items(document.listed)
         if document.unread:
-            scan.facts.features["unread"] = ",".join(sorted(document.unread))
             scan.uninspectable("unread")
 
     def _give_up_reading(self, reason: str) -> None:

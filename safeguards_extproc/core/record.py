@@ -15,11 +15,13 @@ SCHEMA = 1
 
 @dataclass(slots=True)
 class Checks:
-    """How often a detector was asked about a window of this direction, and how that went."""
+    """How often a detector was asked about a window of this direction, and how that went. `not_due` counts the windows
+    for which its condition did not hold."""
 
     run: int = 0
     failed: int = 0
     skipped: int = 0
+    not_due: int = 0
 
 
 @dataclass(slots=True)

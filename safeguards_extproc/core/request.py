@@ -236,6 +236,8 @@ class RequestLane:
         features["model"], features["streamed"] = ctx.model, document.streamed
         features["bytes"] = parsed.size
         self._unread = document.unread
+        if self._unread:
+            features["unread"] = ",".join(sorted(self._unread))
         self._pour = Pour(scan, document, ctx.route.limits.windows, keeps=self._plain is not None)
 
     def _poured(self, pour: Pour) -> bool:
@@ -247,7 +249,6 @@ class RequestLane:
         if progress is Progress.OVER:
             self._give_up_reading("too-large")
         elif self._unread:
-            self.scan.facts.features["unread"] = ",".join(sorted(self._unread))
             self.scan.uninspectable("unread")
         return True
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from safeguards_extproc.core.cascade import Rounds
 from safeguards_extproc.core.decision import (
     ALLOWED,
     TERMINAL,
@@ -24,13 +25,14 @@ from safeguards_extproc.core.decision import (
     Verdict,
     Windowing,
 )
-from safeguards_extproc.core.effects import Cancel, Classify, Effect
+from safeguards_extproc.core.effects import Cancel, Classify, Effect, Spare
 from safeguards_extproc.core.listing import Listing
 from safeguards_extproc.core.marks import Marks
 from safeguards_extproc.core.placeholders import NOTHING as NO_ORIGINALS
 from safeguards_extproc.core.placeholders import Originals
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
 from safeguards_extproc.core.text import Channel, Direction, Kind, Listed, Segment
+from safeguards_extproc.core.weight import weight
 from safeguards_extproc.core.windows import Window, Windows
 
 NOTHING = Findings()
@@ -38,18 +40,11 @@ NOTHING = Findings()
 PER_TURN = 8
 """Windows that the detectors in process look at for one event: one takes 0.05 ms, up to 5 ms if it is all codes."""
 
-STRANGE, SHORT = 4, 300
-"""What a window counts for that looks like codes, or like letters of one script that stand for another's, and the
-characters below which none takes long."""
-
 FOUND_PER_WINDOW = 12
 """Marks in a window that cost as much as another window: each is looked at again, by its check sum or its shape."""
 
-_SMALL = b"abcdefghijklmnopqrstuvwxyz"
-_USUAL = _SMALL + b" \n" + bytes(range(0x80, 0x100))
-
 AT_ONCE = 64
-"""Windows that wait for models at a time."""
+"""Questions to models that may be out when another window is looked at."""
 
 REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malformed": "malformed"}
 """What a client is told (`Refusal.reason`) where a text could not be read."""
@@ -57,11 +52,14 @@ REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malfor
 
 @dataclass(slots=True)
 class _Pending:
-    """A window on its way: `results` is None until the detectors in process have looked and its models answered."""
+    """A window on its way: `results` is None until the detectors in process have looked and its models answered.
+    `rounds` where some model has a condition."""
 
     window: Window
     findings: Findings = NOTHING
     results: Sequence[Result] | None = None
+    views: Sequence[str] = ()
+    rounds: Rounds | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +110,7 @@ class Scan:
         self._last: dict[Kind, Mapping[str, float]] = {}  # what detectors said of the last window of a kind
         self._learned = False  # whether there is more to know than at the last verdict
         self._models = [m for m in policy.models if (m.request if direction is Direction.REQUEST else m.response)]
+        self._conditions = any(model.escalation for model in self._models)
 
     @property
     def waiting(self) -> bool:
@@ -200,8 +199,13 @@ class Scan:
     def scored(self, ticket: int, results: Sequence[Result]) -> None:
         """The models' answers to a window; late ones change nothing."""
         pending = self._out_now.pop(ticket, None)
-        if pending is not None:
+        if pending is None:
+            return
+        if pending.rounds is None:
             pending.results = results
+        else:
+            pending.rounds.take(results)
+            self._next_round(pending, pending.rounds)
 
     def settle(self, *, enforcing: bool = True) -> Iterator[Window]:
         """Apply the next verdicts, one window at a time, and yield each window that is cleared. Ends at a terminal
@@ -267,8 +271,13 @@ class Scan:
             self._out.append(Cancel(list(self._out_now)))
         for pending in self._order:
             if isinstance(pending, _Pending) and pending.window.text:
+                spared = pending.rounds.spared if pending.rounds else ()
                 for model in self._due(pending.window):
-                    self._checks(model.detector).skipped += 1
+                    checks = self._checks(model.detector)
+                    if model in spared:
+                        checks.not_due += 1
+                    else:
+                        checks.skipped += 1
         self._out_now.clear()
         self._order.clear()
         self._unseen.clear()
@@ -317,13 +326,31 @@ class Scan:
             due = self._due(window)
             views = self._policy.views(window.text) if due else ()
             pending.findings = self._policy.find(kind, window.text, views)
-            self._looked += _weight(window.text) + len(pending.findings.spans) // FOUND_PER_WINDOW
-            if due:
-                ticket = next(self._tickets)
-                self._out_now[ticket] = pending
-                self._out.append(Classify(ticket, kind, views, due, self._direction))
-            else:
+            self._looked += weight(window.text) + len(pending.findings.spans) // FOUND_PER_WINDOW
+            if not due:
                 pending.results = ()
+            elif not self._conditions:
+                self._ask(pending, views, due)
+            else:
+                pending.views = views
+                pending.rounds = Rounds(
+                    self._policy, self._direction, due, pending.findings.scores, self.facts.features
+                )
+                self._next_round(pending, pending.rounds)
+
+    def _ask(self, pending: _Pending, views: Sequence[str], models: Sequence[Model]) -> None:
+        ticket = next(self._tickets)
+        self._out_now[ticket] = pending
+        self._out.append(Classify(ticket, pending.window.channel[0], views, models, self._direction))
+
+    def _next_round(self, pending: _Pending, rounds: Rounds) -> None:
+        """Ask the models that are due by what is known now."""
+        before = len(rounds.spared)
+        for models in rounds.due():
+            self._ask(pending, pending.views, models)
+        if len(rounds.spared) > before:
+            self._out.append(Spare(rounds.spared[before:]))
+        pending.results = rounds.results
 
     def _checks(self, detector: str) -> Checks:
         checks = self.account.checks.get(detector)
@@ -336,7 +363,7 @@ class Scan:
         if not window.text:
             return
         channel, facts = window.channel, self.facts
-        clean = bool(pending.results or self._policy.local)
+        clean = bool(self._policy.local) or any(result.asked for result in pending.results or ())
         for detector in self._policy.local:
             self._checks(detector).run += 1
         if self._last.get(channel[0]) is not findings.scores:
@@ -349,7 +376,11 @@ class Scan:
                 facts.failed.setdefault(result.detector, result.failure)
                 self._learned = True
             else:
-                self._checks(result.detector).run += 1
+                checks = self._checks(result.detector)
+                if result.asked:
+                    checks.run += 1
+                else:
+                    checks.not_due += 1
                 self._learned |= facts.absorb(channel[0], result.scores)
             if result.version:
                 self.versions[result.detector] = result.version
@@ -366,17 +397,3 @@ class Scan:
         """What must be seen again with what follows: policy's, and what may be the beginning of a placeholder."""
         tail = self._policy.tail(text)
         return self._originals.tail(text, tail) if self._originals else tail
-
-
-def _weight(text: str) -> int:
-    """What a window counts for in `PER_TURN`, by what it is made of: there is no clock here."""
-    if len(text) < SHORT:
-        return 1
-    data = text.encode("utf-8", "replace")
-    unusual, usual = len(data.translate(None, _USUAL)), len(data)
-    if 4 * unusual > usual:
-        return STRANGE
-    if text.isascii():
-        return 1
-    small = usual - len(data.translate(None, _SMALL))
-    return STRANGE if 8 * min(small, len(data) - len(text)) > usual else 1

@@ -247,11 +247,13 @@ class ChannelAccount(_message.Message):
     def __init__(self, chars: _Optional[int] = ..., scanned: _Optional[int] = ...) -> None: ...
 
 class Checks(_message.Message):
-    __slots__ = ("run", "failed", "skipped")
+    __slots__ = ("run", "failed", "skipped", "not_due")
     RUN_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
+    NOT_DUE_FIELD_NUMBER: _ClassVar[int]
     run: int
     failed: int
     skipped: int
-    def __init__(self, run: _Optional[int] = ..., failed: _Optional[int] = ..., skipped: _Optional[int] = ...) -> None: ...
+    not_due: int
+    def __init__(self, run: _Optional[int] = ..., failed: _Optional[int] = ..., skipped: _Optional[int] = ..., not_due: _Optional[int] = ...) -> None: ...

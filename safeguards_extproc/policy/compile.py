@@ -8,16 +8,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Verdict
+from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Value, Verdict
 from safeguards_extproc.core.text import Direction, Format, Kind
 from safeguards_extproc.detectors import DETECTORS
 from safeguards_extproc.detectors.detector import Detector
 from safeguards_extproc.detectors.hiding import hidden, unfinished
 from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
-from safeguards_extproc.policy import apis, checks
+from safeguards_extproc.policy import apis, checks, conditions
 from safeguards_extproc.policy.apis import Apis
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
+from safeguards_extproc.policy.conditions import Condition
 from safeguards_extproc.policy.decide import MESSAGES, REFUSED, RETRY_AFTER_S, Ask, Book, Reach, Rule, decide, write
 from safeguards_extproc.policy.document import Classification, Document, InProcess, RuleSpec
 from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
@@ -69,7 +70,7 @@ class CompiledPolicy:
     """A policy, ready; core.decision.Policy says what it answers. Immutable but for caches.
 
     `hedges` gives, by detector, the milliseconds after which a second request may be sent; detectors without it do not
-    hedge. `book` is what explain.py reads.
+    hedge. `book` and `conditions` are what explain.py reads; a condition stands after those that it waits for.
     """
 
     __slots__ = (
@@ -79,6 +80,7 @@ class CompiledPolicy:
         "_redacted",
         "_table",
         "book",
+        "conditions",
         "digest",
         "document",
         "hedges",
@@ -87,10 +89,18 @@ class CompiledPolicy:
         "models",
     )
 
-    def __init__(self, document: Document, book: Book, locals_: Sequence[_Local], table: Table, apis: Apis) -> None:
+    def __init__(
+        self,
+        document: Document,
+        book: Book,
+        conditions_: Mapping[str, Condition],
+        locals_: Sequence[_Local],
+        table: Table,
+        apis: Apis,
+    ) -> None:
         canonical = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()
-        self.document, self.book = document, book
+        self.document, self.book, self.conditions = document, book, conditions_
         self.message = document.message
         self.models: Sequence[Model] = tuple(
             Model(
@@ -100,7 +110,8 @@ class CompiledPolicy:
                 request="request" in spec.on,
                 response="response" in spec.on,
                 kinds=frozenset(spec.kinds),
-                required=document.mode == "enforce" and spec.on_failure == "block",
+                required=document.mode == "enforce" and spec.on_failure == "block" and spec.when is None,
+                escalation=conditions.escalation(conditions_[name], spec) if name in conditions_ else None,
             )
             for name, spec in document.detectors.items()
             if isinstance(spec, Classification)
@@ -140,6 +151,12 @@ class CompiledPolicy:
     def enforced(self, facts: Facts) -> Verdict:
         """The verdict if the whole policy were enforced, rules in shadow excepted."""
         return decide(replace(self.book, enforced=True), facts)
+
+    def due(
+        self, detector: str, direction: Direction, scores: Mapping[str, float], features: Mapping[str, Value]
+    ) -> bool:
+        """Whether the detector's condition is not false of a window."""
+        return self.conditions[detector].holds(direction, scores, features) is not False
 
     def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:
         """Run the in-process detectors that read texts of this kind. What may be redacted is marked where it is hidden,
@@ -189,13 +206,16 @@ def compile_policy(
     entities = frozenset().union(*(entry.detector.entities for entry in locals_))
     declared = apis.formats(document, source, formats, problems)
     inventory = checks.Inventory(reaches, labels, None if broken else entities, {*formats, *declared})
-    rules = _rules(document, source, Names(labels, document.thresholds), problems)
+    names = Names(labels, document.thresholds)
+    rules = _rules(document, source, names, problems)
+    asked = conditions.conditions(document, source, names, problems)
     problems += checks.check(document, source, inventory, rules)
+    problems += conditions.check(document, source, asked, reaches)
     if problems:
         raise PolicyError(checks.in_order(problems))
     uninspectable = document.uninspectable.model_dump(mode="json", by_alias=True)
     book = write(tuple(rules.values()), reaches, uninspectable, document.mode)
-    return CompiledPolicy(document, book, locals_, Table(document.routes), Apis(document, declared))
+    return CompiledPolicy(document, book, asked, locals_, Table(document.routes), Apis(document, declared))
 
 
 def _locals(

@@ -60,7 +60,12 @@ class Strict(BaseModel):
 
 
 class Classification(Strict):
-    """A classifier on a model server. `on_failure` says what it means if there is no answer."""
+    """A classifier on a model server. `on_failure` says what it means if there is no answer.
+
+    With `when` it is asked about a window only where the condition, over that window's scores of other detectors and
+    over features, holds or is unknown; elsewhere its scores are 0.0. `escalate_at_most` bounds the share of windows
+    that it is asked about; above it there is no answer.
+    """
 
     kind: Literal["classification"]
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
@@ -70,6 +75,8 @@ class Classification(Strict):
     on: Annotated[list[DirectionName], Field(min_length=1)] = ["request", "response"]
     kinds: Annotated[list[KindName], Field(alias="in")] = []
     hedge_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
+    when: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
+    escalate_at_most: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class InProcess(BaseModel):

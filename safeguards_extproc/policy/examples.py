@@ -17,7 +17,7 @@ USUAL = {Direction.REQUEST: Kind.USER, Direction.RESPONSE: Kind.CONTENT}
 
 
 def facts(policy: CompiledPolicy, example: Example) -> Facts:
-    """What an exchange would know that holds the example's text and whose models answered as it says."""
+    """What an exchange would know that holds the example's text in one window and whose models answered as it says."""
     direction = Direction(example.on)
     kind = example.kind or USUAL[direction]
     known = Facts(direction, features=dict(example.features), uninspectable=example.uninspectable)
@@ -26,7 +26,23 @@ def facts(policy: CompiledPolicy, example: Example) -> Facts:
     if example.scores or example.text is not None:
         known.absorb(kind, example.scores)
     known.failed.update(example.failed)
+    spare(policy, known, kind)
     return one_item(known) if example.item else known
+
+
+def spare(policy: CompiledPolicy, known: Facts, kind: Kind) -> list[str]:
+    """Give models that are not asked about a window like this the scores that they have then. Returns the scores above
+    that which were given for such a model; they stay as they are."""
+    window = known.scores.get(kind)
+    odd: list[str] = []
+    if window is None:
+        return odd
+    for name, condition in policy.conditions.items():
+        reach = policy.book.detectors[name]
+        reads = known.direction in reach.directions and (not reach.kinds or kind in reach.kinds)
+        if reads and condition.holds(known.direction, window, known.features) is False:
+            odd += [score for score in condition.own if window.setdefault(score, 0.0) > 0.0]
+    return odd
 
 
 def one_item(known: Facts) -> Facts:
@@ -37,7 +53,15 @@ def one_item(known: Facts) -> Facts:
 def run(policy: CompiledPolicy, source: Source) -> Iterator[Problem]:
     """One problem for each example that does not come out as it says."""
     for index, example in enumerate(policy.document.examples):
-        verdict = policy.enforced(facts(policy, example))
+        known = facts(policy, example)
+        for score in spare(policy, known, example.kind or USUAL[known.direction]):
+            detector = score.partition(".")[0]
+            yield source.problem(
+                ("examples", index, "scores", score),
+                f"example {example.name!r} gives a score of {detector}, which would not be asked",
+                f"it is asked where {policy.conditions[detector].text}",
+            )
+        verdict = policy.enforced(known)
         for key, expected, got in (
             ("expect", example.expect, verdict.action),
             ("decided", example.decided, verdict.decided),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from safeguards_extproc.core.decision import Facts, Fired, Placeholder, Verdict
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.policy.conditions import Condition
 from safeguards_extproc.policy.decide import Rule, failures, truths, view
 
 
 def explain(policy: CompiledPolicy, facts: Facts) -> list[str]:
-    """A line for each rule of the direction, each failure, and the verdict."""
+    """A line for each model with a condition, each rule of the direction, each failure, and the verdict. The scores are
+    taken as those of one window."""
     book, verdict = policy.book, policy.decide(facts)
     lines = [f"{facts.direction.value}, policy {policy.document.name} {policy.digest[:12]}"]
     lane = book.lanes[facts.direction]
     true, unknown = truths(lane, facts)
     known = {fired.rule: fired for fired in verdict.fired}
+    lines += [_asked(name, condition, policy, facts) for name, condition in policy.conditions.items()]
     for index, rule in enumerate(lane.rules):
         state = "true" if index in true else "unknown" if index in unknown else "false"
         lines.append(_rule(rule, state, known.get(rule.ask.name), facts))
@@ -30,8 +33,19 @@ def explain(policy: CompiledPolicy, facts: Facts) -> list[str]:
     return lines
 
 
+def _asked(name: str, condition: Condition, policy: CompiledPolicy, facts: Facts) -> str:
+    reach = policy.book.detectors[name]
+    if facts.direction not in reach.directions:
+        return f"model {name}: not asked about a {facts.direction.value}"
+    known = view(facts, reach.kinds)
+    holds = condition.holds(facts.direction, known, facts.features)
+    seen = ", ".join(_seen(condition.scores, condition.expr, known, facts.features)) or "nothing"
+    state = {True: "true, so asked", None: "unknown, so asked", False: "false, so not asked: its scores are 0"}[holds]
+    return f"model {name} when {condition.text} saw {seen}: {state}"
+
+
 def _rule(rule: Rule, state: str, fired: Fired | None, facts: Facts) -> str:
-    seen = ", ".join(_seen(rule, facts)) or "nothing"
+    seen = ", ".join(_seen(rule.scores, rule.expr, view(facts, rule.kinds), facts.features)) or "nothing"
     kinds = f" in {', '.join(sorted(kind.value for kind in rule.kinds))}" if rule.kinds else ""
     line = f"rule {rule.ask.name}{kinds}: {rule.text} saw {seen}: {state}"
     if fired is not None:
@@ -45,11 +59,10 @@ def _rule(rule: Rule, state: str, fired: Fired | None, facts: Facts) -> str:
     return line
 
 
-def _seen(rule: Rule, facts: Facts) -> list[str]:
-    known = view(facts, rule.kinds)
-    values = {name: known.get(name) for name in sorted(rule.scores)}
+def _seen(scores: Iterable[str], expr: Expr, known: Mapping[str, float], features: Mapping[str, object]) -> list[str]:
+    values = {name: known.get(name) for name in sorted(scores)}
     found = [f"{name}={'missing' if value is None else format(value, '.4g')}" for name, value in values.items()]
-    return [*found, *_features(rule.expr, facts.features)]
+    return [*found, *_features(expr, features)]
 
 
 def _features(expr: Expr, features: Mapping[str, object]) -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 
 from safeguards_extproc.adapters import asking
 from safeguards_extproc.adapters.asking import Asking
-from safeguards_extproc.core.decision import Model, Result
+from safeguards_extproc.adapters.escalations import BURST, Escalations
+from safeguards_extproc.core.decision import Escalation, Model, Result
 from safeguards_extproc.core.effects import Classify
 from safeguards_extproc.core.events import Scored
 from safeguards_extproc.core.text import Direction, Kind
@@ -25,7 +26,8 @@ class Desk:
     def __init__(self, answer: Answer) -> None:
         self.answers: asyncio.Queue[Scored] = asyncio.Queue()
         self.faults = 0
-        self.asking = Asking(Scores(answer), self.answers.put_nowait, self._fault, asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        self.asking = Asking(Scores(answer), Escalations(), self.answers.put_nowait, self._fault, loop)
 
     def _fault(self) -> None:
         self.faults += 1
@@ -133,9 +135,26 @@ async def test_an_answer_may_ask_and_cancel() -> None:
         if scored.ticket < 3:
             desk.ask("quick", ticket=scored.ticket + 1)
 
-    desk.asking = Asking(Scores(slowly), answered, desk._fault, asyncio.get_running_loop())
+    desk.asking = Asking(Scores(slowly), Escalations(), answered, desk._fault, asyncio.get_running_loop())
     desk.ask("quick", ticket=1)
     async with asyncio.timeout(5):
         while len(seen) < 3:  # noqa: ASYNC110 (the answers are the event)
             await asyncio.sleep(0)
     assert seen == [1, 2, 3]
+
+
+async def test_a_share_that_is_used_up_is_a_failure() -> None:
+    """The model is asked no more, and the one beside it is."""
+    asked: list[str] = []
+
+    async def counted(model: Model, texts: Sequence[str]) -> Result:
+        asked.append(model.detector)
+        return Result(model.detector)
+
+    desk = Desk(counted)
+    dear = Model("dear", "dear", 1000, escalation=Escalation(at_most=0.5))
+    for ticket in range(4 * BURST):
+        desk.asking.ask(Classify(ticket, Kind.USER, ["text"], [dear, Model("cheap", "cheap", 1000)], Direction.REQUEST))
+    failures = [(await desk.answer()).results[0].failure for _ in range(4 * BURST)]
+    assert (asked.count("cheap"), {"", "budget"}) == (4 * BURST, set(failures))
+    assert (failures.count(""), failures[:BURST]) == (asked.count("dear"), [""] * BURST)

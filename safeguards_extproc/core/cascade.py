@@ -1,0 +1,80 @@
+"""The models of one window, asked in rounds: one with a condition once the answers that its condition reads are in.
+
+Which models are asked depends on the window's own scores and on features, which are settled before the first window is
+cut. So neither the speed of a model nor the order of answers changes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from safeguards_extproc.core.decision import Model, Policy, Result, Value
+from safeguards_extproc.core.text import Direction
+
+
+class Rounds:
+    """`results` in the order of the models, once there are no more to come. `spared` are the models whose condition did
+    not hold, in the order in which that turned out."""
+
+    __slots__ = ("_direction", "_features", "_left", "_models", "_open", "_policy", "_said", "_scores", "spared")
+
+    def __init__(
+        self,
+        policy: Policy,
+        direction: Direction,
+        models: Sequence[Model],
+        found: Mapping[str, float],
+        features: Mapping[str, Value],
+    ) -> None:
+        """`models` are those for texts of the window's kind, `found` the scores of the detectors in process."""
+        self._policy, self._direction, self._features = policy, direction, features
+        self._models, self._left = models, list(models)
+        self._open = {model.detector for model in models}
+        self._scores = dict(found)
+        self._said: dict[str, Result] = {}
+        self.spared: list[Model] = []
+
+    @property
+    def results(self) -> Sequence[Result] | None:
+        """None while an answer is out."""
+        return None if self._open else [self._said[model.detector] for model in self._models]
+
+    def take(self, results: Sequence[Result]) -> None:
+        """Models have answered. The scores of one that failed stay unknown."""
+        for result in results:
+            self._said[result.detector] = result
+            self._open.discard(result.detector)
+            if not result.failure:
+                self._scores.update(result.scores)
+
+    def due(self) -> list[Sequence[Model]]:
+        """The models to ask now, in groups that are answered together: those for which others wait, then the rest."""
+        asked: list[Model] = []
+        known = -1
+        while known != len(self._said):  # one that is not asked may be all that another waited for
+            known = len(self._said)
+            for model in [each for each in self._left if self._ready(each)]:
+                self._left.remove(model)
+                if self._wanted(model):
+                    asked.append(model)
+                else:
+                    self._spare(model)
+        awaited = frozenset[str]().union(*(each.escalation.after for each in self._left if each.escalation))
+        groups = (
+            [model for model in asked if model.detector in awaited],
+            [model for model in asked if model.detector not in awaited],
+        )
+        return [group for group in groups if group]
+
+    def _ready(self, model: Model) -> bool:
+        return model.escalation is None or self._open.isdisjoint(model.escalation.after)
+
+    def _wanted(self, model: Model) -> bool:
+        if model.escalation is None:
+            return True
+        return self._policy.due(model.detector, self._direction, self._scores, self._features)
+
+    def _spare(self, model: Model) -> None:
+        names = model.escalation.scores if model.escalation else ()
+        self.spared.append(model)
+        self.take([Result(model.detector, dict.fromkeys(names, 0.0), asked=False)])
