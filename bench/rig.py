@@ -146,7 +146,7 @@ def running(processor: Processor, folder: Path, *, mode: str = "duplex", stream:
             names = {"socket": str(socket), "folder": str(folder)}
             argv = [word.format(**names) for word in processor.argv]
             if processor.screened:
-                server = triton.start(Path("triton_models"), folder)
+                server = triton.start(Path("triton_models"), folder, only=["screen"])
                 ends.callback(processes.stop, server.part)
                 argv += ["--triton", server.grpc]
             part = started("processor", argv)

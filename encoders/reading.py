@@ -66,11 +66,17 @@ class Reader:
         if len(prompts) != (len(texts) if self.reading.pair else 0):
             raise ValueError("a pair has a prompt for each text, and nothing else has prompts")
         found = Windows([], [], [0])
-        asked = self._tokens(prompts) if prompts else [[]] * len(texts)
-        for prompt, tokens in zip(asked, self._tokens(texts), strict=True):
-            self._cut(found, prompt, tokens)
+        asked = list(dict.fromkeys(prompts))  # windows of one answer have one question
+        questions = dict(zip(asked, self._tokens([self._ends(one) for one in asked]), strict=True))
+        for number, tokens in enumerate(self._tokens(texts)):
+            self._cut(found, questions[prompts[number]] if prompts else [], tokens)
             found.starts.append(len(found.ids))
         return found
+
+    def _ends(self, prompt: bytes) -> bytes:
+        """The beginning and the end of a prompt, more than a window holds: the rest need not be tokenised."""
+        most = self.reading.window * LONGEST_WORD
+        return prompt if len(prompt) <= 2 * most else prompt[:most] + b" " + prompt[-most:]
 
     def _cut(self, found: Windows, prompt: list[int], tokens: list[int]) -> None:
         head, overlap = [self._first], self.reading.overlap

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,8 +76,8 @@ def available() -> str:
     return ""
 
 
-def start(repository: Path, folder: Path, *, timeout_s: float = 90.0) -> Triton:
-    """Serve every model of `repository`; returns once all are ready.
+def start(repository: Path, folder: Path, *, only: Sequence[str] = (), timeout_s: float = 90.0) -> Triton:
+    """Serve the models of `repository`, all or `only` some; returns once they are ready.
 
     `folder` must exist; it gets the backend's folder and the log. PartFailed (with the log's end) if Triton cannot
     run here or does not come up in time.
@@ -86,7 +86,7 @@ def start(repository: Path, folder: Path, *, timeout_s: float = 90.0) -> Triton:
     if why:
         raise PartFailed("triton", why)
     for attempt in range(1, _TRIES + 1):
-        triton = _launch(repository, folder)
+        triton = _launch(repository, folder, only)
         try:
             processes.wait(triton.part, triton.ready, timeout_s=timeout_s)
         except PartFailed as failed:
@@ -101,7 +101,7 @@ def start(repository: Path, folder: Path, *, timeout_s: float = 90.0) -> Triton:
     return triton
 
 
-def _launch(repository: Path, folder: Path) -> Triton:
+def _launch(repository: Path, folder: Path, only: Sequence[str]) -> Triton:
     wheel, libpython = _wheel(), _libpython()
     assert wheel is not None
     assert libpython is not None
@@ -109,7 +109,8 @@ def _launch(repository: Path, folder: Path) -> Triton:
     argv = [
         str(wheel / "bin" / "tritonserver"),
         f"--model-repository={repository.resolve()}",
-        "--model-control-mode=none",
+        f"--model-control-mode={'explicit' if only else 'none'}",
+        *(f"--load-model={name}" for name in only),
         f"--backend-directory={_backends(wheel, folder)}",
         f"--backend-config=python,shm-region-prefix-name={_region(folder)}",
         "--exit-timeout-secs=10",

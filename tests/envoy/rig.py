@@ -264,7 +264,7 @@ def running(folder: Path) -> Iterator[Rig]:
         ends.callback(background.close)
         traffic = folder / "traffic.jsonl"
         write_traffic(traffic, scenes.exchanges())
-        server = triton.start(ROOT / "triton_models", folder)
+        server = triton.start(ROOT / "triton_models", folder, only=["screen"])
         ends.callback(server.stop)
         model, ready = _model_server(folder, traffic)
         ends.callback(end, model)

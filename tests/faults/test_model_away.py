@@ -119,7 +119,7 @@ def recovers(rig: Rig, one: Filter) -> None:
 
 def test_triton_hangs_and_dies(rig: Rig, blind: Blind, tmp_path: Path) -> None:
     """SIGSTOP, then SIGKILL, of a real one: no answer in time, no answer at all. Then there is another."""
-    own = triton.start(rules.ROOT / "triton_models", tmp_path)
+    own = triton.start(rules.ROOT / "triton_models", tmp_path, only=["screen"])
     try:
         relay = Relay(rig.background, own.grpc)
         one = blind.start(policy("allow"), relay.address)
