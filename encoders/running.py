@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -123,11 +123,15 @@ def runner(forward: Forward, reading: Reading, device: str) -> Runner:
     forward.to(device)
     forward.encoder.bfloat16()
     with torch.cuda.device(device), torch.inference_mode():
-        return FixedShapes(partial(_captured, forward), reading, torch.device(device))
+        capture = partial(_captured, forward, torch.cuda.graph_pool_handle())
+        return FixedShapes(capture, reading, torch.device(device))
 
 
-def _captured(forward: Forward, ids: Tensor, mask: Tensor, types: Tensor | None) -> Callable[[], Tensor]:
-    """A CUDA graph of the pass over these tensors. Three passes before it let libraries choose their kernels."""
+def _captured(forward: Forward, pool: Any, ids: Tensor, mask: Tensor, types: Tensor | None) -> Callable[[], Tensor]:
+    """A CUDA graph of the pass over these tensors. Three passes before it let libraries choose their kernels.
+
+    Graphs share the memory of `pool`: one answer is read before another graph is replayed.
+    """
     aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
@@ -135,7 +139,7 @@ def _captured(forward: Forward, ids: Tensor, mask: Tensor, types: Tensor | None)
             forward(ids, mask, types)
     torch.cuda.current_stream().wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=torch.cuda.graph_pool_handle()):
+    with torch.cuda.graph(graph, pool=pool):
         scores: Tensor = forward(ids, mask, types)
 
     def compute() -> Tensor:
