@@ -194,7 +194,9 @@ def _scorer(
     hint = f"name a Triton that runs, --endpoint HOST:PORT, or do without: --embedded {models}"
     with ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="safeguards-eval-") as folder:
         try:
-            running = triton.start(models, Path(folder))
+            running = triton.start(
+                models, Path(folder), only=triton.among(models, {one.model for one in policy.models})
+            )
         except PartFailed as failed:
             raise ConfigError(str(failed), where="--local", hint=hint) from None
         try:

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
+import yaml
+
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.local import envoy, processes, triton
 from safeguards_extproc.local.processes import Part
@@ -107,9 +109,18 @@ def _scorer(plan: Plan, folder: Path, started: Started, say: Say) -> tuple[str, 
         return "embedded", ["--scorer", "embedded", "--models", str(plan.models)]
     if missing:
         raise processes.PartFailed("triton", missing, hint="SCORER=embedded does without")
-    server = triton.start(plan.models, folder)
+    server = triton.start(plan.models, folder, only=triton.among(plan.models, _asked(plan.policy)))
     started(server.part, server.stop)
     return "triton", ["--triton", server.grpc]
+
+
+def _asked(policy: Path) -> set[str]:
+    """The models that a policy names; what is wrong with it is the filter's to say."""
+    match yaml.safe_load(policy.read_bytes()):
+        case {"detectors": {**rows}}:
+            return {str(row["model"]) for row in rows.values() if isinstance(row, dict) and "model" in row}
+        case _:
+            return set()
 
 
 def _filter(plan: Plan, folder: Path, arguments: Sequence[str]) -> Part:

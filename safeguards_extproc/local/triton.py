@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,7 +76,7 @@ def available() -> str:
     return ""
 
 
-def start(repository: Path, folder: Path, *, only: Sequence[str] = (), timeout_s: float = 90.0) -> Triton:
+def start(repository: Path, folder: Path, *, only: Sequence[str] | None = None, timeout_s: float = 90.0) -> Triton:
     """Serve the models of `repository`, all or `only` some; returns once they are ready.
 
     `folder` must exist; it gets the backend's folder and the log. PartFailed (with the log's end) if Triton cannot
@@ -101,7 +101,12 @@ def start(repository: Path, folder: Path, *, only: Sequence[str] = (), timeout_s
     return triton
 
 
-def _launch(repository: Path, folder: Path, only: Sequence[str]) -> Triton:
+def among(repository: Path, names: Collection[str]) -> list[str]:
+    """Those of `names` that the repository has: what to start where the others would only take time and memory."""
+    return sorted(each.name for each in repository.iterdir() if each.name in names)
+
+
+def _launch(repository: Path, folder: Path, only: Sequence[str] | None) -> Triton:
     wheel, libpython = _wheel(), _libpython()
     assert wheel is not None
     assert libpython is not None
@@ -109,8 +114,8 @@ def _launch(repository: Path, folder: Path, only: Sequence[str]) -> Triton:
     argv = [
         str(wheel / "bin" / "tritonserver"),
         f"--model-repository={repository.resolve()}",
-        f"--model-control-mode={'explicit' if only else 'none'}",
-        *(f"--load-model={name}" for name in only),
+        f"--model-control-mode={'none' if only is None else 'explicit'}",
+        *(f"--load-model={name}" for name in only or ()),
         f"--backend-directory={_backends(wheel, folder)}",
         f"--backend-config=python,shm-region-prefix-name={_region(folder)}",
         "--exit-timeout-secs=10",

@@ -74,8 +74,8 @@ def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
-    """A Triton that serves the models of this repository."""
-    running = start(Path(__file__).parents[2] / "triton_models", tmp_path_factory.mktemp("ours"))
+    """A Triton that serves the model `screen` of this repository."""
+    running = start(Path(__file__).parents[2] / "triton_models", tmp_path_factory.mktemp("ours"), only=["screen"])
     yield running
     running.stop()
 

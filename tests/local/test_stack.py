@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.local import triton
 from safeguards_extproc.local.processes import PartFailed
-from safeguards_extproc.local.stack import Plan, running
+from safeguards_extproc.local.stack import Plan, _asked, running
 
 ROOT = Path(__file__).parents[2]
 TRAFFIC = '{"id":"hi","format":"openai_chat","messages":[{"role":"user","content":"Hi"}],"answer":{"text":"Hello"}}\n'
@@ -35,6 +36,15 @@ def test_a_missing_file_is_said_before_anything_starts(tmp_path: Path, plan: Pla
     wrong = Plan(**files | {name: tmp_path / "none"})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="none: no such file"), running(wrong):
         pass
+
+
+def test_triton_gets_only_the_models_that_the_policy_asks(tmp_path: Path, plan: Plan) -> None:
+    """A policy names its models in its detectors; one that there is not, or a policy of another kind, starts none."""
+    assert _asked(ROOT / "policies" / "demo.yaml") == {"screen"}
+    assert _asked(plan.policy) == set()
+    (tmp_path / "list.yaml").write_text("[detectors]")
+    assert _asked(tmp_path / "list.yaml") == set()
+    assert triton.among(plan.models, {"screen", "elsewhere"}) == ["screen"]
 
 
 @pytest.mark.real

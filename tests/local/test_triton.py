@@ -67,8 +67,8 @@ async def infer(client: InferenceServerClient, batch: Sequence[bytes]) -> InferR
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Triton]:
-    """A Triton that serves the shipped repository."""
-    running = start(REPOSITORY, tmp_path_factory.mktemp("triton"))
+    """A Triton that serves the shipped model."""
+    running = start(REPOSITORY, tmp_path_factory.mktemp("triton"), only=["screen"])
     yield running
     running.stop()
 
@@ -140,7 +140,7 @@ class TestReal:
 
     def test_it_ends_and_leaves_nothing(self, tmp_path: Path) -> None:
         """Server, stub and shared memory are gone after stop; stopping again is no error."""
-        running = start(REPOSITORY, tmp_path)
+        running = start(REPOSITORY, tmp_path, only=["screen"])
         family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
         assert len(family) > 1
         running.stop()
