@@ -113,7 +113,7 @@ class Silent:
 
     async def start(self) -> None: ...
 
-    async def score(self, model: Model, texts: Any) -> Result:
+    async def score(self, model: Model, texts: Any, prompt: str = "") -> Result:
         raise AssertionError
 
     async def ready(self, model: Model) -> bool:

@@ -17,9 +17,10 @@ class Scorer(Protocol):
         """Connect; never fails because a peer is away (that is `ready`'s to say)."""
         ...
 
-    async def score(self, model: Model, texts: Sequence[str]) -> Result:
-        """Scores of one window: the maximum per label over `texts`, its views. Never raises but CancelledError:
-        a failure is a Result with `failure` set. Answers within `model.budget_ms` (and a scheduling delay)."""
+    async def score(self, model: Model, texts: Sequence[str], prompt: str = "") -> Result:
+        """Scores of one window: the maximum per label over `texts`, its views. `prompt` is what the texts answer, for
+        a model that reads both. Never raises but CancelledError: a failure is a Result with `failure` set. Answers
+        within `model.budget_ms` (and a scheduling delay)."""
         ...
 
     async def ready(self, model: Model) -> bool:

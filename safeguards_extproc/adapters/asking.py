@@ -65,7 +65,7 @@ class Asking:
         ticket, models = effect.ticket, effect.models
         question = self._open[ticket] = _Open(models, [None] * len(models), len(models))
         create = self._loop.create_task
-        question.tasks = [create(self._one(ticket, n, model, effect.texts)) for n, model in enumerate(models)]
+        question.tasks = [create(self._one(effect, n, model)) for n, model in enumerate(models)]
         patience = max((model.budget_ms for model in models), default=0) / 1000 + (GRACE_S if models else 0)
         question.backstop = self._loop.call_later(patience, self._give_up, ticket)
 
@@ -79,10 +79,11 @@ class Asking:
     def close(self) -> None:
         self.cancel(list(self._open))
 
-    async def _one(self, ticket: int, number: int, model: Model, texts: Sequence[str]) -> None:
+    async def _one(self, effect: Classify, number: int, model: Model) -> None:
+        ticket, prompt = effect.ticket, effect.prompt if model.exchange else ""
         try:
             if self._escalations.admits(model):
-                result = await self._scorer.score(model, texts)
+                result = await self._scorer.score(model, effect.texts, prompt)
             else:
                 result = Result(model.detector, failure="budget")
         except asyncio.CancelledError:

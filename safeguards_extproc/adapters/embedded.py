@@ -3,7 +3,7 @@
 A version folder may hold `forward_numpy.py` beside its `model.py`: `load(folder)` gives a function from UTF-8 texts to
 scores [texts, labels]. The folder's code and weights belong together, as in Triton, and are trusted as Triton trusts
 them. `config.pbtxt` names the labels, as it does to clients of Triton (kserve.py). A model without either file, or
-with other labels than its weights, or that reads prompts, is "unavailable".
+with other labels than its weights, is "unavailable".
 
 The one rule: the event loop never waits for arithmetic. It runs in a few threads (numpy lets go of the interpreter
 lock in its inner loops), and what is asked meanwhile is gathered into one pass (batching.py).
@@ -36,7 +36,8 @@ log = structlog.get_logger()
 
 FORWARD = "forward_numpy"
 
-Forward = Callable[[Sequence[bytes]], NDArray[np.float32]]
+Forward = Callable[..., NDArray[np.float32]]
+"""forward(texts), or forward(texts, prompts) of a model that has an input for these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,16 @@ def load(model: Path) -> Loaded:
         text = (model / "config.pbtxt").read_text(encoding="utf-8")
         profile = read_profile(text_format.Parse(text, model_config_pb2.ModelConfig()))
         folder = max((each for each in model.iterdir() if each.name.isdecimal()), key=lambda each: int(each.name))
-        if not (folder / f"{FORWARD}.py").is_file() or PROMPT in profile.inputs:
+        if not (folder / f"{FORWARD}.py").is_file():
             raise DetectorError("unavailable")
         forward: Forward = importlib.import_module(f"{version_package(folder)}.{FORWARD}").load(folder)
+        shape = forward(*[[b""]] * len(profile.inputs)).shape
     except DetectorError:
         raise
     except Exception as error:  # noqa: BLE001 (a model's code is not ours: whatever ails it, the model is unavailable)
         log.warning("model not loaded", model=model.name, error=type(error).__name__)
         raise DetectorError("unavailable") from None
-    if forward([b""]).shape != (1, len(profile.labels)):
+    if shape != (1, len(profile.labels)):
         raise DetectorError("bad-response")
     version = f"{folder.name}@{profile.revision}" if profile.revision else folder.name
     return Loaded(profile, forward, version)
@@ -130,14 +132,15 @@ class EmbeddedScorer:
         lane = self._lanes.get(model.model)
         if lane is None:
             return Result(model.detector, failure="unavailable")
-        answer = await lane.score(texts, model.budget_ms / 1000)
+        answer = await lane.score(texts, model.budget_ms / 1000, prompt)
         scores = {f"{model.detector}.{label}": score for label, score in answer.scores.items()}
         return Result(model.detector, scores, answer.failure, answer.version)
 
     def _lane(self, loaded: Loaded) -> Lane:
         async def ask(batch: Batch) -> Scored | Failed | TooLarge:
-            encoded = [text.encode("utf-8", "replace") for text in batch.texts]
-            rows = await asyncio.get_running_loop().run_in_executor(self._pool, loaded.forward, encoded)
+            columns = (batch.texts, batch.prompts) if PROMPT in loaded.profile.inputs else (batch.texts,)
+            encoded = [[text.encode("utf-8", "replace") for text in column] for column in columns]
+            rows = await asyncio.get_running_loop().run_in_executor(self._pool, loaded.forward, *encoded)
             return Scored(loaded.profile.labels, rows, loaded.version)
 
         settings = self._settings

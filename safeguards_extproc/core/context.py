@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from safeguards_extproc.core.decision import Action, Policy, Route, Value, Verdict
 from safeguards_extproc.core.effects import Effect, Metadata, Refuse
 from safeguards_extproc.core.events import BodyMode, Opened
-from safeguards_extproc.core.placeholders import NOTHING, Originals
+from safeguards_extproc.core.placeholders import Originals
+from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.record import FiredRule, Phase
 from safeguards_extproc.core.scan import Scan
 from safeguards_extproc.core.text import Answer, Direction, Format, Refusal, Wire
@@ -24,7 +25,8 @@ class Context:
     """`out` collects the effects of one `feed`. `now` is the time of the event at hand, `began` that of the first.
 
     `pending`: no header tells the format, and the request's body may yet. `bare`: the request has no body. `originals`
-    is what was replaced in the request and belongs back into its answer.
+    is what was replaced in the request and belongs back into its answer, `question` what the request asks, if some
+    model reads that beside the answer.
     """
 
     policy: Policy
@@ -42,6 +44,7 @@ class Context:
     pending: bool = False
     bare: bool = False
     originals: Originals = field(default_factory=Originals)
+    question: Question | None = None
 
     def resolve(self, name: str, fields: Mapping[str, str]) -> None:
         """Find the format: what the policy declares itself comes before what the wire knows."""
@@ -66,8 +69,10 @@ class Context:
         envoy_route = self.opened.attributes.get("xds.route_name")
         if envoy_route is not None:
             features["envoy_route"] = envoy_route
-        originals = self.originals if direction is Direction.RESPONSE else NOTHING
-        return Scan(self.policy, direction, self.route.windowing, self.tickets, self.out, features, originals)
+        windowing, tickets, out = self.route.windowing, self.tickets, self.out
+        if direction is Direction.REQUEST:
+            return Scan(self.policy, direction, windowing, tickets, out, features)
+        return Scan(self.policy, direction, windowing, tickets, out, features, self.originals, self.question)
 
     def refusal(self, verdict: Verdict) -> Refusal:
         """The words for a verdict that says no."""

@@ -205,7 +205,7 @@ class Escalation:
 @dataclass(frozen=True, slots=True)
 class Model:
     """A classifier that is asked over the network. `kinds` empty means every kind of text. With an `escalation` it is
-    asked about some windows only.
+    asked about some windows only. An `exchange` reads the request's question beside each window of the answer.
 
     `required`: nothing at all can be allowed without it (on_failure: block, and no condition), so a filter that cannot
     reach it is not ready.
@@ -219,6 +219,7 @@ class Model:
     kinds: frozenset[Kind] = frozenset()
     required: bool = False
     escalation: Escalation | None = None
+    exchange: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +281,8 @@ class Policy(Protocol):
         ...
 
     def views(self, text: str) -> Sequence[str]:
-        """The text and its normalised or decoded forms, the text itself first; models score each."""
+        """The text and its normalised or decoded forms, the text itself first, then it as it is meant; models score
+        each."""
         ...
 
     def tail(self, text: str) -> int:

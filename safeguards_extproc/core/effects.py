@@ -79,7 +79,8 @@ class Refuse:
 class Classify:
     """Ask every one of `models` for scores of `texts` (views of one window; the maximum counts). Answered by Scored.
 
-    A model that does not answer within its `budget_ms` is answered for, with a failure.
+    `prompt` is what the texts answer, for models that read exchanges (`Model.exchange`). A model that does not answer
+    within its `budget_ms` is answered for, with a failure.
     """
 
     ticket: int
@@ -87,6 +88,7 @@ class Classify:
     texts: Sequence[str]
     models: Sequence[Model]
     direction: Direction
+    prompt: str = ""
 
     def __repr__(self) -> str:
         return f"Classify({self.ticket}, {self.kind.value}, {len(self.texts)} views)"

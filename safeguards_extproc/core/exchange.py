@@ -12,6 +12,7 @@ from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import SEVERITY, Action, Policy, Verdict
 from safeguards_extproc.core.effects import Effect, Keep, Metadata, Wake
 from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Offloaded, Opened, Scored, Trailers, Woke
+from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.request import RequestLane
 from safeguards_extproc.core.response import ResponseLane
@@ -29,6 +30,8 @@ class Exchange:
 
     def __init__(self, policy: Policy, wire: Wire, id: str, opened: Opened, at: float) -> None:
         self._ctx = Context(policy, wire, id, opened, [], itertools.count(1), at, at)
+        if any(model.exchange for model in policy.models):
+            self._ctx.question = Question(policy.views)
         self._lanes: tuple[RequestLane, ResponseLane] | None = None
         self._kept = self._over = False
         self._method = self._trace = ""

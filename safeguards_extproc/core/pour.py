@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.scan import Scan
 from safeguards_extproc.core.text import HELD_WHOLE, Channel, Document, Segment
 
@@ -28,10 +29,13 @@ class Progress(enum.Enum):
 class Pour:
     """`parts` are the segments, each with the character at which it begins in its channel, if they are kept."""
 
-    __slots__ = ("_closing", "_coming", "_keeps", "_most", "_offset", "_scan", "_start", "parts")
+    __slots__ = ("_closing", "_coming", "_hears", "_keeps", "_most", "_offset", "_scan", "_start", "parts")
 
-    def __init__(self, scan: Scan, document: Document, most: int, *, keeps: bool = True) -> None:
-        """`most` windows may come of it. The document's segments are used up."""
+    def __init__(
+        self, scan: Scan, document: Document, most: int, *, keeps: bool = True, hears: Question | None = None
+    ) -> None:
+        """`most` windows may come of it; `hears` is told of every segment. The document's segments are used up."""
+        self._hears = hears
         self.parts: list[tuple[Segment, int]] = []
         self._scan, self._most, self._keeps = scan, most, keeps
         self._coming = document.segments
@@ -53,6 +57,8 @@ class Pour:
                 start = push(segment)
                 if self._keeps:
                     self.parts.append((segment, start))
+                if self._hears is not None:
+                    self._hears.hear(segment, start)
                 left -= SEGMENT + size
             else:
                 self._push_piece(segment, size)
@@ -94,3 +100,5 @@ class Pour:
             self._coming.pop()
             if self._keeps:
                 self.parts.append((segment, self._start))
+            if self._hears is not None:
+                self._hears.hear(segment, self._start)

@@ -205,6 +205,8 @@ class RequestLane:
         ctx = self.ctx
         body = b"".join(self._chunks)
         self._chunks = [body]
+        if ctx.question is not None:
+            ctx.question.open = True
         known = None if ctx.pending else ctx.format
         encoding, limit = self._fields.get("content-encoding", ""), ctx.route.limits.request_bytes
         task = Parse(Direction.REQUEST, known, body, encoding, limit)
@@ -238,7 +240,8 @@ class RequestLane:
         self._unread = document.unread
         if self._unread:
             features["unread"] = ",".join(sorted(self._unread))
-        self._pour = Pour(scan, document, ctx.route.limits.windows, keeps=self._plain is not None)
+        limit, keeps = ctx.route.limits.windows, self._plain is not None
+        self._pour = Pour(scan, document, limit, keeps=keeps, hears=ctx.question)
 
     def _poured(self, pour: Pour) -> bool:
         """Have more of the text scanned; whether all of it has been."""
@@ -246,6 +249,7 @@ class RequestLane:
         if progress is Progress.MORE:
             return False
         self._pour, self._parts = None, pour.parts
+        self._heard()
         if progress is Progress.OVER:
             self._give_up_reading("too-large")
         elif self._unread:
@@ -283,7 +287,13 @@ class RequestLane:
         if not self.away:
             self._drop()
 
+    def _heard(self) -> None:
+        """What the request asks is known, as far as it ever will be."""
+        if self.ctx.question is not None:
+            self.ctx.question.open = False
+
     def _drop(self) -> None:
+        self._heard()
         self._chunks, self._parts, self.held, self._plain, self._pour = [], (), 0, None, None
         self.scan.pouring = False
 
@@ -303,7 +313,10 @@ class RequestLane:
             raise AssertionError("headers come first")
         recipe = None
         if verdict.redact:
-            recipe = Mask(self.scan.marks.all_spans(), verdict, numbers="history" not in self._unread)
+            spans = self.scan.marks.all_spans()
+            recipe = Mask(spans, verdict, numbers="history" not in self._unread)
+            if ctx.question is not None:
+                ctx.question.redact(spans, verdict.redact)
         limit, encoding = ctx.route.limits.request_bytes, self._fields.get("content-encoding", "")
         if plain is not None:
             task = Rewrite(Direction.REQUEST, ctx.format, plain, "", limit, 0, recipe, verdict.steer)

@@ -30,6 +30,7 @@ from safeguards_extproc.core.listing import Listing
 from safeguards_extproc.core.marks import Marks
 from safeguards_extproc.core.placeholders import NOTHING as NO_ORIGINALS
 from safeguards_extproc.core.placeholders import Originals
+from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
 from safeguards_extproc.core.text import Channel, Direction, Kind, Listed, Segment
 from safeguards_extproc.core.weight import weight
@@ -39,9 +40,6 @@ NOTHING = Findings()
 
 PER_TURN = 8
 """Windows that the detectors in process look at for one event: one takes 0.05 ms, up to 5 ms if it is all codes."""
-
-FOUND_PER_WINDOW = 12
-"""Marks in a window that cost as much as another window: each is looked at again, by its check sum or its shape."""
 
 AT_ONCE = 64
 """Questions to models that may be out when another window is looked at."""
@@ -89,6 +87,7 @@ class Scan:
         out: list[Effect],
         features: dict[str, Value] | None = None,
         originals: Originals = NO_ORIGINALS,
+        question: Question | None = None,
     ) -> None:
         self.facts = Facts(direction, features or {})
         self.account = Account()
@@ -98,7 +97,7 @@ class Scan:
         self.marks = Marks(originals)
         self.versions: dict[str, str] = {}
         self._policy, self._direction, self._tickets, self._out = policy, direction, tickets, out
-        self._originals = originals
+        self._originals, self._question = originals, question
         # A first window that is small lets an answer begin early; a request is there as a whole.
         first = max(windowing.first, windowing.largest) if direction is Direction.REQUEST else 0
         self._windows = Windows(windowing, self._tail, first)
@@ -133,7 +132,11 @@ class Scan:
     @property
     def behind(self) -> bool:
         """Whether there is something to do without any event: `turn` does it."""
-        return self.pouring or (bool(self._unseen) and len(self._out_now) < AT_ONCE)
+        return self.pouring or (bool(self._unseen) and self._may_ask)
+
+    @property
+    def _may_ask(self) -> bool:
+        return len(self._out_now) < AT_ONCE and not (self._question and self._question.open)
 
     @property
     def size(self) -> int:
@@ -153,8 +156,7 @@ class Scan:
     def turn(self) -> None:
         """Another event: look at the next windows."""
         self._looked = 0
-        if self._unseen:
-            self._look()
+        self._look()
 
     def push(self, segment: Segment) -> int:
         """Take a segment in; returns the offset at which it begins in its channel."""
@@ -315,18 +317,17 @@ class Scan:
             else:
                 pending = _Pending(window, results=())
             self._order.append(pending)
-        if self._unseen:
-            self._look()
+        self._look()
 
     def _look(self) -> None:
         """Have the next windows looked at, and models asked about them."""
-        while self._unseen and self._looked < PER_TURN and len(self._out_now) < AT_ONCE:
+        while self._unseen and self._looked < PER_TURN and self._may_ask:
             pending = self._unseen.popleft()
             window, kind = pending.window, pending.window.channel[0]
             due = self._due(window)
             views = self._policy.views(window.text) if due else ()
             pending.findings = self._policy.find(kind, window.text, views)
-            self._looked += weight(window.text) + len(pending.findings.spans) // FOUND_PER_WINDOW
+            self._looked += weight(window.text, len(pending.findings.spans))
             if not due:
                 pending.results = ()
             elif not self._conditions:
@@ -339,9 +340,10 @@ class Scan:
                 self._next_round(pending, pending.rounds)
 
     def _ask(self, pending: _Pending, views: Sequence[str], models: Sequence[Model]) -> None:
-        ticket = next(self._tickets)
+        ticket, kind = next(self._tickets), pending.window.channel[0]
+        prompt = self._question.text if self._question and any(model.exchange for model in models) else ""
         self._out_now[ticket] = pending
-        self._out.append(Classify(ticket, pending.window.channel[0], views, models, self._direction))
+        self._out.append(Classify(ticket, kind, views, models, self._direction, prompt))
 
     def _next_round(self, pending: _Pending, rounds: Rounds) -> None:
         """Ask the models that are due by what is known now."""

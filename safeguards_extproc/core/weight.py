@@ -6,12 +6,20 @@ STRANGE, SHORT = 4, 300
 """What a window counts for that looks like codes, or like letters of one script that stand for another's, and the
 characters below which none takes long."""
 
+FOUND = 12
+"""Marks in a window that cost as much as another window: each is looked at again, by its check sum or its shape."""
+
 _SMALL = b"abcdefghijklmnopqrstuvwxyz"
 _USUAL = _SMALL + b" \n" + bytes(range(0x80, 0x100))
 
 
-def weight(text: str) -> int:
-    """What a window counts for among those that are looked at in a turn (core/scan.py); one of prose is 1."""
+def weight(text: str, marks: int = 0) -> int:
+    """What a window counts for among those that are looked at in a turn (core/scan.py): one of prose is 1. `marks` is
+    how many detectors have found in it."""
+    return _strange(text) + marks // FOUND
+
+
+def _strange(text: str) -> int:
     if len(text) < SHORT:
         return 1
     data = text.encode("utf-8", "replace")

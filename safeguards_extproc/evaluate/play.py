@@ -125,7 +125,10 @@ class Player:
     async def _ask(self, asked: Classify, answered: asyncio.Queue[Scored]) -> None:
         async with self._gate:
             results: list[Result] = await asyncio.gather(
-                *(self._scorer.score(_patient(model), asked.texts) for model in asked.models)
+                *(
+                    self._scorer.score(_patient(model), asked.texts, asked.prompt if model.exchange else "")
+                    for model in asked.models
+                )
             )
         answered.put_nowait(Scored(asked.ticket, results))
 

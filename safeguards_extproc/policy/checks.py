@@ -83,6 +83,9 @@ def _detectors(document: Document, source: Source) -> Iterator[Problem]:
         for index, label in enumerate(spec.labels):
             if label in spec.labels[:index]:
                 yield source.problem(("detectors", name, "labels", index), f"{label!r} stands twice")
+        if spec.reads == "exchange" and "on" in spec.model_fields_set and "request" in spec.on:
+            why = "an exchange is read once there is an answer"
+            yield source.problem(("detectors", name, "on"), why, "write on: [response], or reads: text")
         if spec.hedge_ms is not None and spec.hedge_ms >= spec.budget_ms:
             yield source.problem(("detectors", name, "hedge_ms"), "must be less than budget_ms")
 

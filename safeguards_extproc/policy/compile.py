@@ -107,11 +107,12 @@ class CompiledPolicy:
                 name,
                 spec.model,
                 spec.budget_ms,
-                request="request" in spec.on,
-                response="response" in spec.on,
+                request=Direction.REQUEST in spec.directions,
+                response=Direction.RESPONSE in spec.directions,
                 kinds=frozenset(spec.kinds),
                 required=document.mode == "enforce" and spec.on_failure == "block" and spec.when is None,
                 escalation=conditions.escalation(conditions_[name], spec) if name in conditions_ else None,
+                exchange=spec.reads == "exchange",
             )
             for name, spec in document.detectors.items()
             if isinstance(spec, Classification)
@@ -264,7 +265,7 @@ def _labels(document: Document, locals_: Sequence[_Local]) -> dict[str, frozense
 
 def _reach(spec: Classification | InProcess) -> Reach:
     if isinstance(spec, Classification):
-        return Reach(frozenset(map(Direction, spec.on)), frozenset(spec.kinds), spec.on_failure)
+        return Reach(spec.directions, frozenset(spec.kinds), spec.on_failure)
     return Reach(checks.BOTH, frozenset(spec.kinds), "block")
 
 

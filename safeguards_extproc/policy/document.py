@@ -12,7 +12,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from safeguards_extproc.core.decision import Limits, Windowing
-from safeguards_extproc.core.text import Kind
+from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import FAILURES
 from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
 from safeguards_extproc.policy.source import Path, Source
@@ -65,6 +65,9 @@ class Classification(Strict):
     With `when` it is asked about a window only where the condition, over that window's scores of other detectors and
     over features, holds or is unknown; elsewhere its scores are 0.0. `escalate_at_most` bounds the share of windows
     that it is asked about; above it there is no answer.
+
+    One that reads an `exchange` sees the request's question beside each window of the answer; it is not asked about
+    requests.
     """
 
     kind: Literal["classification"]
@@ -72,11 +75,17 @@ class Classification(Strict):
     labels: Annotated[list[Identifier], Field(min_length=1, max_length=256)]
     budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 300
     on_failure: Literal["block", "allow", "flag", "degrade"] = "block"
+    reads: Literal["text", "exchange"] = "text"
     on: Annotated[list[DirectionName], Field(min_length=1)] = ["request", "response"]
     kinds: Annotated[list[KindName], Field(alias="in")] = []
     hedge_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None
     when: Annotated[str, Field(min_length=1, max_length=4000)] | None = None
     escalate_at_most: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @property
+    def directions(self) -> frozenset[Direction]:
+        """What it is asked about."""
+        return frozenset({Direction.RESPONSE}) if self.reads == "exchange" else frozenset(map(Direction, self.on))
 
 
 class InProcess(BaseModel):

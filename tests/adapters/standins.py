@@ -117,7 +117,7 @@ class Scores:
 
     async def start(self) -> None: ...
 
-    async def score(self, model: Model, texts: Sequence[str]) -> Result:
+    async def score(self, model: Model, texts: Sequence[str], prompt: str = "") -> Result:
         return await self._answer(model, texts)
 
     async def ready(self, model: Model) -> bool:

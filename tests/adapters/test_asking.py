@@ -143,6 +143,25 @@ async def test_an_answer_may_ask_and_cancel() -> None:
     assert seen == [1, 2, 3]
 
 
+async def test_the_prompt_is_for_those_who_read_exchanges() -> None:
+    """A model of texts is asked without it."""
+    asked: dict[str, str] = {}
+
+    class Listening(Scores):
+        async def score(self, model: Model, texts: Sequence[str], prompt: str = "") -> Result:
+            asked[model.detector] = prompt
+            return Result(model.detector)
+
+    desk = Desk(slowly)
+    desk.asking = Asking(Listening(), Escalations(), desk.answers.put_nowait, desk._fault, asyncio.get_running_loop())
+    models = [Model("pair", "pair", 1000, exchange=True), Model("screen", "screen", 1000)]
+    effect = Classify(1, Kind.CONTENT, ["text"], models, Direction.RESPONSE, "the question")
+    assert "question" not in repr(effect)
+    desk.asking.ask(effect)
+    await desk.answer()
+    assert {"pair": "the question", "screen": ""} == asked
+
+
 async def test_a_share_that_is_used_up_is_a_failure() -> None:
     """The model is asked no more, and the one beside it is."""
     asked: list[str] = []

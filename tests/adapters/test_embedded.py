@@ -17,7 +17,7 @@ from safeguards_extproc.adapters.embedded import EmbeddedScorer, EmbeddedSetting
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.errors import DetectorError
 from safeguards_extproc.ports import Scorer
-from tests.contract.scorer_contract import CHECKS, TEXTS, Check
+from tests.contract.scorer_contract import CHECKS, TEXTS, Check, prompts_do_not_mix
 
 REPOSITORY = Path(__file__).parents[2] / "triton_models"
 SCREEN = Model("screen", "screen", budget_ms=10_000)
@@ -29,6 +29,17 @@ import numpy as np
 
 def load(folder):
     return lambda texts: np.array([[min(len(text), 100) / 100, 0.5] for text in texts], np.float32)
+"""
+PAIRS = f'{CONFIG} input [ {{ name: "TEXT" }}, {{ name: "PROMPT" }} ]'
+PAIR = """
+import numpy as np
+
+
+def load(folder):
+    def forward(texts, prompts):
+        return np.array([[0.5, (len(prompt) + 1) / 1000] for _, prompt in zip(texts, prompts, strict=True)], np.float32)
+
+    return forward
 """
 NAN = FORWARD.replace("0.5]", "float('nan') if text == b'bad' else 0.5]")
 
@@ -64,37 +75,40 @@ class Broken:
 
     def __init__(self, scorer: Scorer, fault: str) -> None:
         self._scorer, self._fault = scorer, fault
-        self._asked = 0
+        self._asked, self._first = 0, ""
 
     async def start(self) -> None: ...
 
     async def ready(self, model: Model) -> bool:
         return self._fault == "always ready" or await self._scorer.ready(model)
 
-    async def score(self, model: Model, texts: Sequence[str]) -> Result:
+    async def score(self, model: Model, texts: Sequence[str], prompt: str = "") -> Result:
         self._asked += 1
         match self._fault:
+            case "reads one prompt":
+                self._first = self._first or prompt
+                return await self._scorer.score(model, [*texts, self._first if self._asked > 5 else prompt])
             case "first view only":
-                return await self._scorer.score(model, texts[:1])
+                return await self._scorer.score(model, texts[:1], prompt)
             case "cuts":
-                return await self._scorer.score(model, [text[:2000] for text in texts])
+                return await self._scorer.score(model, [text[:2000] for text in texts], prompt)
             case "mixes":
-                return await self._scorer.score(model, [TEXTS[self._asked // 7 % 5]])
+                return await self._scorer.score(model, [TEXTS[self._asked // 7 % 5]], prompt)
             case "drifts":
-                result = await self._scorer.score(model, texts)
+                result = await self._scorer.score(model, texts, prompt)
                 return replace(result, scores={name: score / self._asked for name, score in result.scores.items()})
             case "out of range":
-                result = await self._scorer.score(model, texts)
+                result = await self._scorer.score(model, texts, prompt)
                 return replace(result, scores={name: score + 1 for name, score in result.scores.items()})
             case "names itself":
-                return await self._scorer.score(replace(model, detector=model.model), texts)
+                return await self._scorer.score(replace(model, detector=model.model), texts, prompt)
             case "swallows":
                 try:
-                    return await asyncio.shield(asyncio.ensure_future(self._scorer.score(model, texts)))
+                    return await asyncio.shield(asyncio.ensure_future(self._scorer.score(model, texts, prompt)))
                 except asyncio.CancelledError:
                     return Result(model.detector, failure="cancelled")
             case _:
-                return await self._scorer.score(model, texts)
+                return await self._scorer.score(model, texts, prompt)
 
     async def close(self) -> None:
         if self._fault != "stays open":
@@ -107,6 +121,7 @@ FAULTS = {
     "any_text_has_scores": "out of range",
     "long_text_is_read_to_its_end": "cuts",
     "callers_do_not_mix": "mixes",
+    "prompts_do_not_mix": "reads one prompt",
     "the_same_text_scores_the_same": "drifts",
     "an_unknown_model_is_unavailable": "always ready",
     "a_caller_may_leave": "swallows",
@@ -131,7 +146,7 @@ async def test_a_model_that_cannot_be_loaded_hurts_nobody_else(tmp_path: Path) -
     model(tmp_path, "columns", config=CONFIG.replace("other", "other,more"))
     model(tmp_path, "triton-only")
     (tmp_path / "triton-only" / "1" / "forward_numpy.py").unlink()
-    model(tmp_path, "prompts", config=f'{CONFIG} input [ {{ name: "TEXT" }}, {{ name: "PROMPT" }} ]')
+    model(tmp_path, "prompts", config=PAIRS)
     names = ("good", "syntax", "raises", "labels", "columns", "triton-only", "prompts", "absent")
     async with scorer(tmp_path, *names) as embedded:
         assert [True, *[False] * 7] == [await embedded.ready(replace(good, model=name)) for name in names]
@@ -139,6 +154,26 @@ async def test_a_model_that_cannot_be_loaded_hurts_nobody_else(tmp_path: Path) -
             assert Result("good", failure="unavailable") == await embedded.score(replace(good, model=name), ["text"])
         answer = await embedded.score(good, ["1234567890"])
         assert answer.scores == pytest.approx({"good.length": 0.1, "good.other": 0.5})
+
+
+async def test_a_model_of_exchanges_reads_the_prompt_beside_each_text(tmp_path: Path) -> None:
+    """Every view of a window has the caller's own prompt, also where callers share a pass; none is an empty one."""
+    pair = model(tmp_path, "pair", config=PAIRS, forward=PAIR)
+    async with scorer(tmp_path, "pair", threads=1) as embedded:
+        await prompts_do_not_mix(embedded, pair)
+        asked = [embedded.score(pair, ["a", "bb"], "x" * size) for size in range(40)]
+        found = [answer.scores["pair.other"] for answer in await asyncio.gather(*asked)]
+        assert found == pytest.approx([(size + 1) / 1000 for size in range(40)])
+        assert (await embedded.score(pair, ["a"])).scores["pair.other"] == pytest.approx(0.001)
+
+
+async def test_a_model_that_mixes_prompts_is_caught(tmp_path: Path) -> None:
+    """Planted fault: everybody has the prompt of the first in the pass."""
+    mixing = PAIR.replace("zip(texts, prompts, strict=True)", "zip(texts, prompts[:1] * len(texts), strict=True)")
+    pair = model(tmp_path, "pair", config=PAIRS, forward=mixing)
+    async with scorer(tmp_path, "pair", threads=1) as embedded:
+        with pytest.raises(AssertionError):
+            await prompts_do_not_mix(embedded, pair)
 
 
 async def test_the_newest_version_answers_and_says_so(tmp_path: Path) -> None:

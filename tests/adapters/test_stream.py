@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.adapters import extproc
+from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.adapters.shared import Shared, StreamLimits
 from safeguards_extproc.adapters.stream import Stream
 from safeguards_extproc.core.aside import Outcome, Parse, Parsed, Task
-from safeguards_extproc.core.decision import Model, Result
-from safeguards_extproc.core.effects import Cancel, Classify, Effect, Offload, SendBody, SendHeaders, Wake
+from safeguards_extproc.core.decision import Escalation, Model, Result
+from safeguards_extproc.core.effects import Cancel, Classify, Effect, Offload, SendBody, SendHeaders, Spare, Wake
 from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Offloaded, Opened, Scored, Woke
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import IllegalEvent
@@ -117,6 +118,27 @@ async def test_held_headers_leave_with_the_verdict() -> None:
         assert [await call.hear(), await call.hear()] == ["request_headers", b"abcd$"]
         assert it.shared.held == 0
         assert await call.close() == (grpc.StatusCode.OK, "")
+
+
+async def test_windows_that_a_model_is_spared_are_counted() -> None:
+    """They are what its share is taken of; nobody is asked."""
+    told: list[tuple[str, str]] = []
+
+    class Told:
+        def escalation(self, detector: str, result: str, share: float) -> None:
+            told.append((detector, result))
+
+    guard = Model("guard", "guard", 100, escalation=Escalation())
+
+    def spare(exchange: Scripted, event: Event) -> list[Effect]:
+        return [Spare([guard]), SendHeaders(REQUEST)]
+
+    async with world(lambda opened, at: Scripted(spare)) as it:
+        it.shared.escalations = Escalations(Told())
+        call = it.call()
+        await call.say(headers("request", mode=DUPLEX))
+        assert await call.hear() == "request_headers"
+        assert [("guard", "not-due")] == told
 
 
 async def test_envoy_going_away_is_a_normal_end() -> None:

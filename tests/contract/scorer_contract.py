@@ -1,7 +1,7 @@
 """What every ports.Scorer must keep, as coroutines that raise AssertionError.
 
 Each takes a started scorer and a model that it serves and that is ready. The model may be any classifier whose scores
-depend on its text. The texts here say nothing that anybody wrote.
+depend on its text, and on the prompt if it reads that. The texts here say nothing that anybody wrote.
 """
 
 from __future__ import annotations
@@ -90,6 +90,17 @@ async def callers_do_not_mix(scorer: Scorer, model: Model) -> None:
         assert alone[index].scores == pytest.approx(dict(answer.scores), abs=1e-5)
 
 
+async def prompts_do_not_mix(scorer: Scorer, model: Model) -> None:
+    """Many at once, each with a prompt of its own, get what each would get alone."""
+    alone = [await scorer.score(model, [TEXTS[0]], prompt) for prompt in TEXTS]
+    for answer in alone:
+        assert_scores(model, answer)
+    asked = [index % len(TEXTS) for index in range(60)]
+    answers = await asyncio.gather(*(scorer.score(model, [TEXTS[0]], TEXTS[index]) for index in asked))
+    for index, answer in zip(asked, answers, strict=True):
+        assert alone[index].scores == pytest.approx(dict(answer.scores), abs=1e-5)
+
+
 async def the_same_text_scores_the_same(scorer: Scorer, model: Model) -> None:
     """Asking again changes nothing."""
     first, again = [await scorer.score(model, [TEXTS[1]]) for _ in range(2)]
@@ -131,6 +142,7 @@ CHECKS: tuple[Check, ...] = (
     any_text_has_scores,
     long_text_is_read_to_its_end,
     callers_do_not_mix,
+    prompts_do_not_mix,
     the_same_text_scores_the_same,
     an_unknown_model_is_unavailable,
     a_caller_may_leave,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safeguards_extproc.core.weight import SHORT, STRANGE, weight
+from safeguards_extproc.core.weight import FOUND, SHORT, STRANGE, weight
 
 PROSE = "the river runs past the old mill, and into the valley. "
 
@@ -25,3 +25,8 @@ def test_what_takes_long_counts_for_more(text: str, expected: int) -> None:
     assert expected == weight(text * (SHORT // len(text) + 1))
     assert 1 == weight(text)
     assert expected == weight(text * (SHORT // len(text) + 1) + "\ud800")
+
+
+def test_what_was_found_counts_too() -> None:
+    """So many marks are another window."""
+    assert [1, 1, 2, 4] == [weight(PROSE, marks) for marks in (0, FOUND - 1, FOUND, 3 * FOUND)]

@@ -47,7 +47,7 @@ class Words:
         """As it was made."""
         return self.up
 
-    async def score(self, model: Model, texts: Sequence[str]) -> Result:
+    async def score(self, model: Model, texts: Sequence[str], prompt: str = "") -> Result:
         """The largest score of any word."""
         self._now += 1
         self.most = max(self.most, self._now)

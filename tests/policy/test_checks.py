@@ -170,6 +170,17 @@ def test_says_what_cannot_work(text: str, expected: str) -> None:
     assert mistakes(text) == [expected]
 
 
+@pytest.mark.parametrize(("on", "wrong"), [("", 0), (", on: [response]", 0), (", on: [request, response]", 1)])
+def test_a_model_of_exchanges_is_not_asked_about_requests(on: str, wrong: int) -> None:
+    """There is no answer yet; and a rule on requests that reads it is told so."""
+    head = "version: 1\nname: test\ndetectors:\n"
+    row = f"  pair: {{kind: classification, model: pair, labels: [x], reads: exchange{on}}}\n"
+    why = "policy.yaml:4: detectors.pair.on: an exchange is read once there is an answer"
+    assert [f"{why} (write on: [response], or reads: text)"][:wrong] == mistakes("", head + row)
+    told = mistakes("rules: [{name: r, when: scores.pair.x > 0.5, on: request, then: block}]", head + row)
+    assert any("reads pair.x, but pair does not run on: request" in each for each in told)
+
+
 @pytest.mark.parametrize(
     "text",
     [
