@@ -41,10 +41,10 @@ check: $(READY) ## format, lint, types, and every test that is quick and starts 
 test: $(READY) ## every test, on real Envoy and Triton
 	@$(PY) -m pytest -q -n $(JOBS)
 
-eval: $(READY) ## judge labelled texts: FILE="a.jsonl b.jsonl.gz", POLICY=file.yaml, EMBEDDED=1 without Triton, JSON=file.json
+eval: $(READY) ## judge labelled texts: FILE="a.jsonl b.jsonl.gz"; POLICY=, JSON=, HTML= are files, ROBUSTNESS=1, EMBEDDED=1
 	@test -n "$(FILE)" || { echo "usage: make eval FILE=texts.jsonl [POLICY=policies/demo.yaml]"; exit 2; }
 	@$(PY) -m safeguards_extproc eval $(FILE) $(if $(POLICY),--policy $(POLICY)) $(if $(JSON),--json $(JSON)) \
-	  $(if $(EMBEDDED),--embedded triton_models)
+	  $(if $(HTML),--html $(HTML)) $(if $(ROBUSTNESS),--robustness) $(if $(EMBEDDED),--embedded triton_models)
 
 bench: $(READY) ## measure; REFERENCE=BIN compares with a processor that decides nothing, ONLY="load stream" is a part
 	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ONLY),--only $(ONLY))

@@ -134,6 +134,11 @@ def evaluate(
     files: Annotated[list[Path], typer.Argument(help="Files of labelled texts or exchanges, .jsonl or .jsonl.gz.")],
     policy: Annotated[Path, typer.Option(help="The policy to evaluate.")] = Path("policies/demo.yaml"),
     json_: Annotated[Path | None, typer.Option("--json", help="Write every figure there.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with tables and plots there.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Write each label's plot as PNG into this folder.")] = None,
+    examples: Annotated[
+        int, typer.Option(min=0, help="Show so many wrong texts of each label on the page; 0 shows no text at all.")
+    ] = 0,
     endpoint: Annotated[
         list[str] | None, typer.Option(help="Triton's gRPC address, host:port; repeat it for more.")
     ] = None,
@@ -148,30 +153,36 @@ def evaluate(
     ),
     path: Annotated[str, typer.Option(help="The request path that the policy finds its route by.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Lines of each file; 0 for all.")] = 0,
+    robustness: Annotated[
+        bool, typer.Option("--robustness", help="Again disguised, padded, split over turns, beside other languages.")
+    ] = False,
+    each: Annotated[int, typer.Option(min=1, help="Positives, and negatives, of each label for --robustness.")] = 100,
 ) -> None:
     """Judge labelled texts as the filter would, and say how good the scores and the policy are."""
     import uvloop
     from rich.console import Console
 
     from safeguards_extproc import wire
-    from safeguards_extproc.evaluate import report, run, terminal
+    from safeguards_extproc.evaluate import output, run, terminal
     from safeguards_extproc.evaluate.play import PATH
     from safeguards_extproc.policy.load import load
     from safeguards_extproc.telemetry import configure_logging
 
     configure_logging("warning")
+    wanted = output.Files(json_, html, plots, examples)
+    output.check(wanted)
     found = load(policy)
-    plan = run.Plan(files, limit, path or PATH)
+    plan = run.Plan(files, limit, path or PATH, each if robustness else 0)
     if bool(endpoint) + bool(embedded) + local > 1:
         raise ConfigError("who is to score?", where="--endpoint, --embedded, --local", hint="give one of them")
     with _scorer(policy, found, endpoint, embedded, models) as scorer, _bars() as progress:
-        said = uvloop.run(run.evaluate(plan, found, wire, scorer, progress))
+        evaluation = uvloop.run(run.evaluate(plan, found, wire, scorer, progress))
+    said = evaluation.report
     console = Console(width=None if sys.stdout.isatty() else 180)
     for table in terminal.tables(said):
         console.print(table, "")
     console.print(terminal.summary(said), highlight=False)
-    if json_:
-        _write(json_, report.encode(said))
+    output.write(evaluation, wanted)
     raise typer.Exit(1 if said.measured.errors else 0)
 
 
@@ -215,13 +226,6 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("")
         yield lambda step, done, texts: progress.update(task, description=step, completed=done, total=texts)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be written: {error.strerror}", where=str(path)) from None
 
 
 @policies.command()

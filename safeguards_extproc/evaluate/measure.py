@@ -177,14 +177,14 @@ def thresholds(policy: CompiledPolicy) -> dict[str, list[tuple[str, float]]]:
 
 def tally(scored: Scored, chosen: Bools) -> Tally:
     """What the policy did to the chosen texts."""
-    texts = int(chosen.sum())
-
-    def count(which: Bools) -> Count:
-        number = int((which & chosen).sum())
-        return Count(number, number / texts if texts else 0.0, *figures.wilson(number, texts))
-
     parts = (scored.blocked, scored.flagged, scored.decided, ~scored.flagged, scored.errors)
-    return Tally(texts, *map(count, parts))
+    return Tally(int(chosen.sum()), *(share(part[chosen]) for part in parts))
+
+
+def share(which: Bools) -> Count:
+    """How many are true, of all there are."""
+    number, whole = int(which.sum()), len(which)
+    return Count(number, number / whole if whole else 0.0, *figures.wilson(number, whole))
 
 
 def by_group(scored: Scored, chosen: Bools, name: str) -> dict[str, Tally]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from safeguards_extproc.evaluate.lines import File
 from safeguards_extproc.evaluate.measure import Measured
+from safeguards_extproc.evaluate.robustness import Robustness
 
 SCHEMA = 1
 DIGITS = 6
@@ -20,7 +21,7 @@ DIGITS = 6
 @dataclass(frozen=True, slots=True)
 class Report:
     """`models` are the versions that answered, by detector; `policy_digest` is that of decision records. `seconds` is
-    how long the texts took, figures not counted."""
+    how long the texts took, figures not counted. `robustness` is None where it was not asked for."""
 
     version: str
     policy: str
@@ -29,6 +30,7 @@ class Report:
     files: list[File]
     seconds: float
     measured: Measured
+    robustness: Robustness | None = None
     schema: int = SCHEMA
 
 

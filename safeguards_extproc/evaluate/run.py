@@ -11,20 +11,33 @@ from safeguards_extproc import __version__
 from safeguards_extproc.core.text import Wire
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.evaluate.lines import File, Sample, read
-from safeguards_extproc.evaluate.measure import columns, measure
+from safeguards_extproc.evaluate.measure import Scored, columns, measure
 from safeguards_extproc.evaluate.play import PATH, Case, Outcome, Player
 from safeguards_extproc.evaluate.report import Report
+from safeguards_extproc.evaluate.robustness import draw, robustness
+from safeguards_extproc.evaluate.variants import case, variants
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.ports import Scorer
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to evaluate. `limit` lines of each file, 0 for all; `path` is where texts are sent."""
+    """What to evaluate. `limit` lines of each file, 0 for all; `path` is where texts are sent. `each` positives and
+    negatives of every label are said in every other way, too; 0 for none."""
 
     files: Sequence[Path]
     limit: int = 0
     path: str = PATH
+    each: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The report, and what it was made from: the samples, and their scores in columns."""
+
+    report: Report
+    samples: Sequence[Sample]
+    scored: Scored
 
 
 Progress = Callable[[str, int, int], None]
@@ -35,55 +48,44 @@ def silent(step: str, done: int, texts: int) -> None:
     """Nobody wants to know."""
 
 
-def case(sample: Sample) -> Case:
-    """What a sample says to the filter: a chat's last message, or a question and its answer."""
-    if sample.answer is not None:
-        return Case((("user", sample.text),), sample.answer)
-    if sample.role == "assistant":
-        return Case((), sample.text)
-    return Case(((sample.role, sample.text),))
-
-
 async def evaluate(
     plan: Plan, policy: CompiledPolicy, wire: Wire, scorer: Scorer, progress: Progress = silent
-) -> Report:
+) -> Evaluation:
     """The whole evaluation. ConfigError where a file cannot be used or a model is not there."""
     files, samples = list[File](), list[Sample]()
     for path in plan.files:
         file, found = read(path, plan.limit)
         files.append(file)
         samples += found
-    player = Player(policy, wire, scorer, plan.path)
+    player, models = Player(policy, wire, scorer, plan.path), [model.detector for model in policy.models]
+
+    async def play(step: str, cases: Sequence[Case]) -> list[Outcome]:
+        done = 0
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            progress(step, done, len(cases))
+
+        return await player.play(cases, one_more)
+
     await scorer.start()
     try:
         await _ready(policy, scorer)
         began = time.perf_counter()
-        outcomes = await _play(player, "texts", [case(sample) for sample in samples], progress)
+        outcomes = await play("texts", [case(sample) for sample in samples])
         seconds = time.perf_counter() - began
+        scored = columns(samples, outcomes, models)
+        measured = measure(scored, outcomes, policy)
+        tried = None
+        if plan.each:
+            tried = await robustness(draw(samples, plan.each), variants(), measured, models, play)
     finally:
         await scorer.close()
-    scored = columns(samples, outcomes, [model.detector for model in policy.models])
     versions = {name: version for one in outcomes for name, version in one.versions.items()}
-    return Report(
-        __version__,
-        policy.document.name,
-        policy.digest,
-        dict(sorted(versions.items())),
-        files,
-        seconds,
-        measure(scored, outcomes, policy),
-    )
-
-
-async def _play(player: Player, step: str, cases: Sequence[Case], progress: Progress) -> list[Outcome]:
-    done = 0
-
-    def one_more() -> None:
-        nonlocal done
-        done += 1
-        progress(step, done, len(cases))
-
-    return await player.play(cases, one_more)
+    name, digest = policy.document.name, policy.digest
+    report = Report(__version__, name, digest, dict(sorted(versions.items())), files, seconds, measured, tried)
+    return Evaluation(report, samples, scored)
 
 
 async def _ready(policy: CompiledPolicy, scorer: Scorer) -> None:

@@ -9,13 +9,15 @@ from rich.table import Table
 from safeguards_extproc.evaluate.matching import Match
 from safeguards_extproc.evaluate.measure import Compared, Count, Label, Tally, Value
 from safeguards_extproc.evaluate.report import Report
+from safeguards_extproc.evaluate.robustness import Kept, Robustness
 
 
 def tables(report: Report) -> list[Table]:
     """What to print."""
     measured = report.measured
     groups = {"source": measured.groups.get("source", {})}
-    return [labels(measured.labels), policy(measured.labels), *(group(name, rows) for name, rows in groups.items())]
+    told = [labels(measured.labels), policy(measured.labels), *(group(name, rows) for name, rows in groups.items())]
+    return [*told, *([robust(report.robustness)] if report.robustness else [])]
 
 
 def summary(report: Report) -> str:
@@ -68,10 +70,31 @@ def group(name: str, rows: Mapping[str, Tally]) -> Table:
     return table
 
 
+def robust(found: Robustness) -> Table:
+    """Of each label the recall that is kept by group of variants: the median, and the least with its variant."""
+    head = ("label", "variants", "recall kept, median", "least", "where", "most false positives", "where")
+    table = _table(f"Robustness ({found.texts} texts; recall as a share of the plain texts')", head)
+    for name in dict.fromkeys(row.label for row in found.plain.labels):
+        for group, rows in by_group(found, name).items():
+            kept = sorted((row.kept, way) for way, row in rows if row.kept is not None)
+            wrong, where = max((row.false_positives_change, way) for way, row in rows)
+            middle, least = (kept[len(kept) // 2], kept[0]) if kept else ((0.0, ""), (0.0, ""))
+            table.add_row(name, group, f"{middle[0]:.3f}", f"{least[0]:.3f}", least[1], f"{100 * wrong:+.1f} %", where)
+    return table
+
+
+def by_group(found: Robustness, label: str) -> dict[str, list[tuple[str, Kept]]]:
+    """A label's rows by group of variants, each with the variant's name."""
+    groups: dict[str, list[tuple[str, Kept]]] = {}
+    for said in found.variants:
+        groups.setdefault(said.group, []).extend((said.name, row) for row in said.labels if row.label == label)
+    return {group: rows for group, rows in groups.items() if rows}
+
+
 def _table(title: str, head: Iterable[str]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for number, name in enumerate(head):
-        named = number == 0 or name in ("score", "value")
+        named = number == 0 or name in ("score", "value", "variants", "where")
         table.add_column(name, justify="left" if named else "right", no_wrap=named)
     return table
 

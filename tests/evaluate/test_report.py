@@ -21,7 +21,16 @@ async def test_the_schema() -> None:
     """Members that are there today; one that goes is a new schema."""
     whole = await said()
     assert 1 == whole["schema"]
-    assert {"version", "policy", "policy_digest", "models", "files", "seconds", "measured"} <= whole.keys()
+    assert {
+        "version",
+        "policy",
+        "policy_digest",
+        "models",
+        "files",
+        "seconds",
+        "measured",
+        "robustness",
+    } <= whole.keys()
     assert {"name", "lines", "digest"} == whole["files"][0].keys()
     measured = whole["measured"]
     assert {"texts", "policy", "labels", "groups", "rules", "errors"} == measured.keys()
@@ -35,6 +44,15 @@ async def test_the_schema() -> None:
     assert figures | rest == score.keys()
     assert VALUE == score["auprc"].keys()
     assert {"rule", "threshold", "recall", "precision", "f1", "false_positives"} == score["at_policy"][0].keys()
+
+
+async def test_the_schema_of_robustness() -> None:
+    """A row for each variant, with a member for each label that has figures."""
+    found = json.loads(encode(await reported(each=2)))["robustness"]
+    assert {"texts", "plain", "variants"} == found.keys()
+    assert {"group", "name", "texts", "errors", "labels"} == found["plain"].keys()
+    assert {"padding", "turns", "language", "evasion"} == {said["group"] for said in found["variants"]}
+    assert {"label", "score", "threshold", "recall", "kept", "false_positives"} <= found["plain"]["labels"][0].keys()
 
 
 async def test_no_text_of_a_person_is_in_it() -> None:

@@ -11,7 +11,7 @@ import pytest
 from safeguards_extproc import wire
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.evaluate.report import Report
-from safeguards_extproc.evaluate.run import Plan, evaluate
+from safeguards_extproc.evaluate.run import Evaluation, Plan, evaluate
 from tests.evaluate.stand import POLICY, Words
 
 ROWS = [
@@ -31,11 +31,22 @@ def written(folder: Path) -> Path:
     return file
 
 
-async def reported(limit: int = 0) -> Report:
+DONE: dict[tuple[int, int], Evaluation] = {}
+"""What has been evaluated before: every way to say a text takes seconds."""
+
+
+async def evaluated(limit: int = 0, each: int = 0) -> Evaluation:
     """The rows, evaluated."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = written(Path(folder))
-        return await evaluate(Plan([file], limit), POLICY, wire, Words())
+    if (limit, each) not in DONE:
+        with tempfile.TemporaryDirectory() as folder:
+            plan = Plan([written(Path(folder))], limit, each=each)
+            DONE[limit, each] = await evaluate(plan, POLICY, wire, Words())
+    return DONE[limit, each]
+
+
+async def reported(limit: int = 0, each: int = 0) -> Report:
+    """What is told of them."""
+    return (await evaluated(limit, each)).report
 
 
 async def test_files_become_a_report() -> None:

@@ -7,7 +7,7 @@ import re
 
 from rich.console import Console
 
-from safeguards_extproc.evaluate.terminal import summary, tables
+from safeguards_extproc.evaluate.terminal import robust, summary, tables
 from tests.evaluate.test_run import reported
 
 
@@ -24,3 +24,14 @@ async def test_it_fits_on_a_screen() -> None:
     assert "bomb" not in text
     assert summary(report).startswith("7 texts in ")
     assert summary(report).endswith(f"0 errors; policy small {report.policy_digest[:12]}, screen 1@words")
+
+
+async def test_robustness_is_told_by_group() -> None:
+    """Of each label the least that is kept, and where."""
+    found = (await reported(each=2)).robustness
+    assert found is not None
+    console = Console(width=180, file=io.StringIO(), record=True)
+    console.print(robust(found))
+    text = console.export_text()
+    assert re.search(r"attack +padding +1\.000 +1\.000 +\d+ characters", text)
+    assert re.search(r"attack +evasion +[01]\.\d{3}", text)

@@ -15,10 +15,10 @@ import pytest
 from safeguards_extproc import wire
 from safeguards_extproc.core.events import BodyMode
 from safeguards_extproc.core.text import Document, Edit, Format, Kind, Segment
+from safeguards_extproc.evaluate.evasions import EVASIONS
 from safeguards_extproc.wire import sse
 from tests.contract import wire_contract as contract
 from tests.contract.exchange_contract import PATHS
-from tests.detectors.evasions import EVASIONS
 from tests.evasions.scene import ATTACKS, HARMLESS, WORD, Sent, ask, passed, refused
 from tests.playbook import Conversation
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.detectors.evasions import EVASIONS
+from safeguards_extproc.evaluate.evasions import EVASIONS
 from tests.evasions.scene import (
     ATTACKS,
     DEMO,
