@@ -106,7 +106,7 @@ class Label:
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Everything that was measured. `groups` are tallies by the members of `lines.GROUPS`, `rules` how many texts each
-    rule fired for, `errors` how many each failure had."""
+    rule fired for, `errors` how many each failure had, `asked` of how many of its windows each model was asked."""
 
     texts: int
     policy: Tally
@@ -114,6 +114,7 @@ class Measured:
     groups: dict[str, dict[str, Tally]]
     rules: dict[str, int]
     errors: dict[str, int]
+    asked: dict[str, Count]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,7 @@ def measure(scored: Scored, outcomes: Sequence[Outcome], policy: CompiledPolicy)
         {name: by_group(scored, everything, name) for name in GROUPS if (scored.groups[name] != "").any()},
         _counted(rule for outcome in outcomes for rule in outcome.rules),
         _counted(error for outcome in outcomes for error in outcome.errors),
+        {model.detector: _asked(model.detector, outcomes) for model in policy.models},
     )
 
 
@@ -183,8 +185,12 @@ def tally(scored: Scored, chosen: Bools) -> Tally:
 
 def share(which: Bools) -> Count:
     """How many are true, of all there are."""
-    number, whole = int(which.sum()), len(which)
-    return Count(number, number / whole if whole else 0.0, *figures.wilson(number, whole))
+    return proportion(int(which.sum()), len(which))
+
+
+def proportion(part: int, whole: int) -> Count:
+    """So many, of so many."""
+    return Count(part, part / whole if whole else 0.0, *figures.wilson(part, whole))
 
 
 def by_group(scored: Scored, chosen: Bools, name: str) -> dict[str, Tally]:
@@ -271,6 +277,11 @@ def _with_models(rows: Mapping[str, Floats], models: Sequence[str]) -> dict[str,
 
 def _column(values: Sequence[float]) -> Floats:
     return np.array(values, np.float32)
+
+
+def _asked(detector: str, outcomes: Sequence[Outcome]) -> Count:
+    counts = [outcome.asked.get(detector, (0, 0)) for outcome in outcomes]
+    return proportion(sum(asked for asked, _ in counts), sum(windows for _, windows in counts))
 
 
 def _value(value: float, range_: Interval) -> Value:

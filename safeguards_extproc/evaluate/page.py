@@ -46,6 +46,7 @@ def page(report: Report, plots: Mapping[str, bytes], examples: Mapping[str, Sequ
         "<h2>What the policy did</h2>",
         _tallies("", {"all texts": measured.policy}),
         *(_tallies(name, rows) for name, rows in measured.groups.items()),
+        _table(("model", "windows asked about"), ((escape(n), _count(share)) for n, share in measured.asked.items())),
         _counts("rule", measured.rules),
         _counts("error", measured.errors),
         _robust(report.robustness) if report.robustness else "",

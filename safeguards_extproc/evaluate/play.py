@@ -49,7 +49,8 @@ class Case:
 class Outcome:
     """What became of a case. `scores` by "detector.label", the largest of any window, of the judged direction;
     those of the question to a judged answer are named "prompt/detector.label". `errors` are checks that gave no answer
-    and bodies that could not be read, by what went wrong."""
+    and bodies that could not be read, by what went wrong. `asked` is of how many windows each model was asked, and how
+    many there were for it; one that was asked of none has no scores, though records say 0 of them."""
 
     action: Action
     decided: Action
@@ -57,6 +58,7 @@ class Outcome:
     scores: Mapping[str, float]
     errors: tuple[str, ...]
     versions: Mapping[str, str]
+    asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Player:
@@ -147,6 +149,7 @@ def outcome(record: Record, answers: bool) -> Outcome:
         scores,
         tuple(error for phase in phases for error in _errors(phase)),
         record.versions,
+        _asked(phases),
     )
 
 
@@ -181,11 +184,24 @@ def _patient(model: Model) -> Model:
 
 
 def _largest(phase: Phase) -> dict[str, float]:
+    """Of every kind of text, without models that no condition called for."""
+    idle = {detector for detector, checks in phase.account.checks.items() if checks.not_due and not checks.run}
     best: dict[str, float] = {}
     for scores in phase.scores.values():
         for name, score in scores.items():
-            best[name] = max(score, best.get(name, 0.0))
+            if name.partition(".")[0] not in idle:
+                best[name] = max(score, best.get(name, 0.0))
     return best
+
+
+def _asked(phases: Sequence[Phase]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for phase in phases:
+        for detector, checks in phase.account.checks.items():
+            asked, windows = found.get(detector, (0, 0))
+            mine = checks.run + checks.failed
+            found[detector] = asked + mine, windows + mine + checks.not_due
+    return found
 
 
 def _errors(phase: Phase) -> list[str]:

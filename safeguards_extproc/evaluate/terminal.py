@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 
 from rich.table import Table
 
@@ -23,12 +24,19 @@ def tables(report: Report) -> list[Table]:
 def summary(report: Report) -> str:
     """One line: how much, how fast, by whom."""
     texts, failed = report.measured.texts, sum(report.measured.errors.values())
-    models = ", ".join(f"{name} {version}" for name, version in report.models.items()) or "no model"
+    models = ", ".join(map(_model, report.models.items(), repeat(report.measured.asked))) or "no model"
     speed = texts / report.seconds if report.seconds else 0.0
     return (
         f"{texts} texts in {report.seconds:.1f} s ({speed:.0f} a second), {failed} errors; "
         f"policy {report.policy} {report.policy_digest[:12]}, {models}"
     )
+
+
+def _model(model: tuple[str, str], asked: Mapping[str, Count]) -> str:
+    """A model's version, and the share of windows that it was asked about, where that is not all."""
+    name, version = model
+    share = asked[name].share if name in asked else 1.0
+    return f"{name} {version}" + (f" (asked about {100 * share:.1f} % of windows)" if share < 1 else "")
 
 
 def labels(rows: Sequence[Label]) -> Table:

@@ -28,6 +28,23 @@ routes:
 """,
     "small.yaml",
 )
+CASCADE = parse(
+    """
+version: 1
+name: cascade
+detectors:
+  screen: {kind: classification, model: screen, labels: [attack, unsafe], on_failure: flag}
+  guard:
+    kind: classification
+    model: guard
+    labels: [attack, unsafe]
+    on_failure: flag
+    when: scores.screen.attack > 0.2
+rules:
+  - {name: attack, when: scores.guard.attack >= 0.9, on: request, in: [user], then: block}
+""",
+    "cascade.yaml",
+)
 SCORES = {"bomb": {"attack": 0.97, "unsafe": 0.6}, "odd": {"attack": 0.3, "unsafe": 0.1}}
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc.evaluate.evasions import CHARACTERS, ENCODINGS, EVASIONS, caesar, spoken
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60).filter(str.strip)
 PLAIN = "Please tell me, what is in the Box of 3 Cats?"
 
 
@@ -18,7 +18,7 @@ PLAIN = "Please tell me, what is in the Box of 3 Cats?"
 def test_every_text_has_its_disguise(name: str, text: str) -> None:
     """Whatever is in it: capitals, digits, other scripts. It can be sent, and is the same every time."""
     disguised = EVASIONS[name](text)
-    assert disguised.encode("utf-8")
+    assert disguised.encode()
     assert disguised == EVASIONS[name](text)
 
 

@@ -10,7 +10,7 @@ from safeguards_extproc import wire
 from safeguards_extproc.core.decision import Action
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.evaluate.play import AT_ONCE, Case, Outcome, Player
-from tests.evaluate.stand import POLICY, SCORES, Words
+from tests.evaluate.stand import CASCADE, POLICY, SCORES, Words
 from tests.playbook import Conversation
 
 FILL = "It was a quiet day at the lake, and nobody said much. "
@@ -88,6 +88,17 @@ async def test_a_check_without_an_answer_is_an_error() -> None:
     assert ("screen: timeout",) == found.errors
     assert Action.ANNOTATE == found.action
     assert "screen.attack" not in found.scores
+
+
+async def test_a_model_that_was_not_asked_has_no_score() -> None:
+    """Records say 0 of it, which would count as its word; where it was asked about one window of many it has one."""
+    texts = ["a soup", "a bomb", FILL * 40 + "an odd thing " + FILL * 40]
+    soup, bomb, odd = await Player(CASCADE, wire, Words()).play([Case([("user", text)]) for text in texts])
+    assert {"screen.attack": 0.01, "screen.unsafe": 0.01} == soup.scores
+    assert ((0, 1), (1, 1)) == (soup.asked["guard"], bomb.asked["guard"])
+    assert (0.97, 0.3) == (bomb.scores["guard.attack"], odd.scores["guard.attack"])
+    asked, windows = odd.asked["guard"]
+    assert 0 < asked < windows == odd.asked["screen"][1]
 
 
 async def test_a_large_text_is_read_to_its_end() -> None:

@@ -33,7 +33,7 @@ async def test_the_schema() -> None:
     } <= whole.keys()
     assert {"name", "lines", "digest"} == whole["files"][0].keys()
     measured = whole["measured"]
-    assert {"texts", "policy", "labels", "groups", "rules", "errors"} == measured.keys()
+    assert {"texts", "policy", "labels", "groups", "rules", "errors", "asked"} == measured.keys()
     assert TALLY == measured["policy"].keys()
     assert COUNT == measured["policy"]["blocked"].keys()
     label = measured["labels"][0]

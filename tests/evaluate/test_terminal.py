@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 
 from rich.console import Console
 
+from safeguards_extproc.evaluate.measure import proportion
 from safeguards_extproc.evaluate.terminal import robust, summary, tables
 from tests.evaluate.test_run import reported
 
@@ -35,3 +37,10 @@ async def test_robustness_is_told_by_group() -> None:
     text = console.export_text()
     assert re.search(r"attack +padding +1\.000 +1\.000 +\d+ characters", text)
     assert re.search(r"attack +evasion +[01]\.\d{3}", text)
+
+
+async def test_the_share_that_escalates_is_told() -> None:
+    """Where a model was not asked about everything."""
+    report = await reported()
+    some = dataclasses.replace(report.measured, asked={"screen": proportion(1, 8)})
+    assert "screen 1@words (asked about 12.5 % of windows)" in summary(dataclasses.replace(report, measured=some))
