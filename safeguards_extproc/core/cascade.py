@@ -50,15 +50,20 @@ class Rounds:
     def due(self) -> list[Sequence[Model]]:
         """The models to ask now, in groups that are answered together: those for which others wait, then the rest."""
         asked: list[Model] = []
-        known = -1
-        while known != len(self._said):  # one that is not asked may be all that another waited for
-            known = len(self._said)
-            for model in [each for each in self._left if self._ready(each)]:
-                self._left.remove(model)
-                if self._wanted(model):
+        spared = -1
+        while self._left and spared != len(self.spared):  # one that is not asked may be all that another waited for
+            spared = len(self.spared)
+            waiting = []
+            for model in self._left:
+                if not self._ready(model):
+                    waiting.append(model)
+                elif self._wanted(model):
                     asked.append(model)
                 else:
                     self._spare(model)
+            self._left = waiting
+        if not (asked and self._left):
+            return [asked] if asked else []
         awaited = frozenset[str]().union(*(each.escalation.after for each in self._left if each.escalation))
         groups = (
             [model for model in asked if model.detector in awaited],
