@@ -23,6 +23,11 @@ class Detector(Protocol):
     @property
     def entities(self) -> frozenset[str]: ...
 
+    @property
+    def patterns(self) -> Sequence[str]:
+        """Expressions of RE2, of which some match every text in which `find(text, ())` finds anything."""
+        ...
+
     def find(self, text: str, views: Sequence[str]) -> Findings:
         """Every one of `scores`, the maximum over the text and its views, 0.0 where nothing was found.
 

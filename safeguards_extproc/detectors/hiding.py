@@ -52,6 +52,8 @@ def unfinished(text: str) -> int:
     For every text and every k, each span of `hidden` within one word, with start < k < end and at most WORD characters,
     has start >= k - unfinished(text[:k]). A stretch of several words is marked only where one window holds all of it.
     """
+    if text[-1:].isspace():
+        return 0
     found = _BREAK.search(text[: -WORD - 1 : -1])
     return found.start() if found is not None else min(len(text), WORD)
 

@@ -1,6 +1,6 @@
 """One engine for every table of patterns: rows of RE2 expressions, each with a check.
 
-All rows are one RE2 set, so that text without a match costs one pass of a finite automaton; only rows that hit are
+All rows are one sieve, so that text without a match costs one pass of a finite automaton; only rows that may match are
 looked at again. RE2 runs in time linear in the text, whatever the pattern.
 """
 
@@ -13,10 +13,8 @@ import re2  # type: ignore[import-untyped]
 
 from safeguards_extproc.core.decision import Findings, Span
 from safeguards_extproc.detectors.prefixes import beginnings
+from safeguards_extproc.detectors.sieve import MEMORY, Sieve, options, relaxed
 from safeguards_extproc.errors import ConfigError
-
-MEMORY = 32 << 20
-"""Bytes that RE2 may use for a set or a union of patterns; each row alone has RE2's own 8 MiB."""
 
 UNION = 20_000
 """Characters of beginnings that are compiled as one expression."""
@@ -62,14 +60,9 @@ class Scanner:
         self._none = dict.fromkeys(sorted(self.scores), 0.0)
         self._nothing = Findings(self._none, ())
         self._tails: dict[frozenset[str], tuple[list[re2._Regexp], int | None]] = {}
-        options = _options(MEMORY)
-        self._set = re2.Set.SearchSet(options)
-        # The empty pattern, first, always matches: where it does not, RE2 ran out of memory and said "no match".
-        self._set.Add(b"")
-        for compiled in self._rows:
-            self._set.Add(_pattern(compiled.row).encode())
+        self.patterns = tuple(relaxed(_pattern(compiled.row)) for compiled in self._rows)
         try:
-            self._set.Compile()
+            self._sieve = Sieve(self.patterns)
             self._beginnings(self.entities)
         except re2.error as error:
             raise ConfigError("the patterns together are too large", hint="use fewer or shorter ones") from error
@@ -80,12 +73,13 @@ class Scanner:
     def find(self, text: str, views: Sequence[str] = ()) -> Findings:
         """See Detector.find."""
         data = text.encode("utf-8", "surrogatepass")
-        hits = self._set.Match(data)
-        if hits == [0] and (not views or (len(views) == 1 and views[0] == text)):
+        hits = self._sieve.may(data)
+        if not hits and (not views or (len(views) == 1 and views[0] == text)):
             return self._nothing
         scores = dict(self._none)
         marks: list[tuple[int, int, str, float]] = []
-        for compiled in self._hit(hits):
+        for index in hits:
+            compiled = self._rows[index]
             entity = compiled.row.entity
             before = len(marks)
             marks.extend((start, end, entity, compiled.row.score) for start, end in _matches(compiled, data))
@@ -107,13 +101,12 @@ class Scanner:
             text = text[-longest - 1 :]
             at = len(text[0].encode("utf-8", "surrogatepass"))
         data = text.encode("utf-8", "surrogatepass")
-        start = min(found.start() if (found := regexp.search(data, at)) else len(data) for regexp in regexps)
-        return len(data[start:].decode("utf-8", "surrogatepass"))
-
-    def _hit(self, hits: list[int] | None) -> list[_Compiled]:
-        if not hits or 0 not in hits:
-            return self._rows
-        return [self._rows[index - 1] for index in sorted(hits) if index]
+        start = size = len(data)
+        for regexp in regexps:
+            found = regexp.search(data, at)
+            if found is not None:
+                start = min(start, found.start())
+        return 0 if start == size else len(data[start:].decode("utf-8", "surrogatepass"))
 
     def _raise(self, scores: dict[str, float], row: Row) -> None:
         name = f"{self.name}.{row.entity}"
@@ -122,10 +115,8 @@ class Scanner:
     def _look(self, view: str, scores: dict[str, float]) -> None:
         """Score a view: a row that could raise nothing is not looked at."""
         data = view.encode("utf-8", "surrogatepass")
-        hits = self._set.Match(data)
-        if hits == [0]:
-            return
-        for compiled in self._hit(hits):
+        for index in self._sieve.may(data):
+            compiled = self._rows[index]
             row = compiled.row
             if scores[f"{self.name}.{row.entity}"] < row.score and any(True for _ in _matches(compiled, data)):
                 self._raise(scores, row)
@@ -142,7 +133,7 @@ class Scanner:
             room -= len(pattern)
         lengths = [c.longest for c in chosen]
         longest = None if None in lengths else max((length for length in lengths if length is not None), default=0) + 2
-        known = [re2.compile(f"(?:{'|'.join(union)})\\z", _options(MEMORY)) for union in unions], longest
+        known = [re2.compile(f"(?:{'|'.join(union)})\\z", options(MEMORY)) for union in unions], longest
         if len(self._tails) >= CACHED:
             self._tails.clear()
         self._tails[entities] = known
@@ -153,8 +144,8 @@ def compile_row(row: Row) -> _Compiled:
     """Raises ConfigError with RE2's message where the pattern is wrong."""
     try:
         # Alone first: "a)(b" must not become well-formed by the parentheses put around it.
-        re2.compile(row.core, _options())
-        regexp = re2.compile(_pattern(row), _options())
+        re2.compile(row.core, options())
+        regexp = re2.compile(_pattern(row), options())
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         message = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
@@ -167,13 +158,6 @@ def compile_row(row: Row) -> _Compiled:
 
 def _pattern(row: Row) -> str:
     return f"{row.before}({row.core}){row.after}"
-
-
-def _options(memory: int = 8 << 20) -> re2.Options:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = memory
-    return options
 
 
 def _matches(compiled: _Compiled, data: bytes) -> Iterator[tuple[int, int]]:

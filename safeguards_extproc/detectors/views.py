@@ -7,11 +7,14 @@ in place (decoding.py), again and again while something is found, three times at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import re2  # type: ignore[import-untyped]
 
-from safeguards_extproc.detectors.decoding import DECODERS
+from safeguards_extproc.detectors.decoding import DECODERS, base85, base_n
 from safeguards_extproc.detectors.folding import fold
 from safeguards_extproc.detectors.readings import READINGS, joined, leet
+from safeguards_extproc.detectors.sieve import Sieve, options, relaxed
 
 MOST = 8
 """Views of one text, itself counted."""
@@ -38,26 +41,30 @@ _FOLDED = (
 _STEPS = (fold, *(decoder for _, decoder in DECODERS))
 
 
-def _compiled() -> re2.Set:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 32 << 20
-    triggers = re2.Set.SearchSet(options)
-    # The empty pattern always matches: without it in the answer, RE2 had no memory and nothing may be left out.
-    for pattern in ("", _FOLDED, *(trigger for trigger, _ in (*DECODERS, *READINGS))):
-        triggers.Add(pattern)
-    triggers.Compile()
-    return triggers
+def _first(trigger: str, step: object) -> str:
+    """What to look for before the trigger itself."""
+    if step is base85:
+        return "[!-~]{20}"
+    # Relaxed, the letters of base64 are in every text; as it is, its trigger counts nothing but them.
+    return trigger if step is base_n else relaxed(trigger)
 
 
-_TRIGGERS = _compiled()
-_ALL = list(range(1 + len(_STEPS) + len(READINGS)))
+TRIGGERS = (_FOLDED, *(trigger for trigger, _ in (*DECODERS, *READINGS)))
+_FIRST = (_first(_FOLDED, fold), *(_first(trigger, step) for trigger, step in (*DECODERS, *READINGS)))
+_SIEVE = Sieve(_FIRST)
+_EXACT = [
+    None if first == trigger else re2.compile(trigger, options())
+    for first, trigger in zip(_FIRST, TRIGGERS, strict=True)
+]
+"""The triggers again, where the sieve says yes too often."""
+
+_ALL = range(len(TRIGGERS))
 
 
 def expand(text: str) -> tuple[str, ...]:
     """The views of `text`, itself first, all different. Total on every str; linear."""
-    hits = _hits(text)
-    if hits == [0]:
+    hits = triggered(text)
+    if not hits:
         return (text,)
     plain, hits = _decoded(text, hits)
     views = [text]
@@ -72,40 +79,37 @@ def expand(text: str) -> tuple[str, ...]:
 
 def decode(text: str) -> str:
     """`text` folded and decoded in place: the view that leaves what is plain where it stands."""
-    return _decoded(text, _hits(text))[0]
+    return _decoded(text, triggered(text))[0]
 
 
-def _decoded(text: str, hits: list[int]) -> tuple[str, list[int]]:
+def _decoded(text: str, hits: Sequence[int]) -> tuple[str, Sequence[int]]:
     """The text folded and decoded, and the triggers that match what has come out."""
     for _ in range(ROUNDS):
         before = text
         for index in hits:
-            if 0 < index <= len(_STEPS):
-                text = _STEPS[index - 1](text)
+            if index < len(_STEPS):
+                text = _STEPS[index](text)
         if text == before:
             break
-        hits = _hits(text)
+        hits = triggered(text)
     return text, hits
 
 
-def _hits(text: str) -> list[int]:
-    """Which triggers match, in order."""
+def triggered(text: str) -> Sequence[int]:
+    """Which of TRIGGERS match, in order; all where `text` is no Unicode."""
     try:
         data = text.encode()
     except UnicodeEncodeError:
         return _ALL
-    hits: list[int] | None = _TRIGGERS.Match(data)
-    if not hits or 0 not in hits:
-        return _ALL
-    hits.sort()
-    return hits
+    may = _SIEVE.may(data)
+    return [index for index in may if (exact := _EXACT[index]) is None or exact.search(data)] if may else may
 
 
-def _readings(plain: str, hits: list[int]) -> list[str]:
+def _readings(plain: str, hits: Sequence[int]) -> list[str]:
     found: list[str] = []
     for index in hits:
-        if index > len(_STEPS):
-            reading = READINGS[index - len(_STEPS) - 1][1]
+        if index >= len(_STEPS):
+            reading = READINGS[index - len(_STEPS)][1]
             for view in reading(plain):
                 found.append(view)
                 if reading is joined:

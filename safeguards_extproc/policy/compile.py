@@ -8,11 +8,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import re2  # type: ignore[import-untyped]
+
 from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Value, Verdict
 from safeguards_extproc.core.text import Direction, Format, Kind
 from safeguards_extproc.detectors import DETECTORS
 from safeguards_extproc.detectors.detector import Detector
 from safeguards_extproc.detectors.hiding import hidden, unfinished
+from safeguards_extproc.detectors.sieve import Sieve
 from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import apis, checks, conditions
@@ -43,15 +46,31 @@ class _Local:
 
 
 class _Due:
-    """The detectors for texts of a kind. Most windows hold nothing: what is said of them is made once."""
+    """The detectors for texts of a kind. Most windows hold nothing: what is said of them is made once.
 
-    __slots__ = ("apart", "detectors", "nothing", "redacted")
+    One pass says of all detectors together which may find anything; where RE2 cannot hold that, all may.
+    """
+
+    __slots__ = ("_owners", "_sieve", "apart", "detectors", "nothing", "redacted")
 
     def __init__(self, detectors: list[Detector], redacted: Sequence[tuple[Detector, frozenset[str]]]) -> None:
         self.detectors = detectors
         self.redacted = [each for each in redacted if each[0] in detectors]
         self.apart = [detector.find("", ()) for detector in detectors]
         self.nothing = _joined(self.apart)
+        owners = [(detector, pattern) for detector in detectors for pattern in detector.patterns]
+        self._owners = [detector for detector, _ in owners]
+        try:
+            self._sieve: Sieve | None = Sieve([pattern for _, pattern in owners])
+        except re2.error:
+            self._sieve = None
+
+    def suspects(self, views: Sequence[str]) -> Collection[Detector]:
+        """The detectors that may find something in one of `views`; any other finds nothing."""
+        if self._sieve is None:
+            return self.detectors
+        may, owners = self._sieve.may, self._owners
+        return {owners[index] for view in views for index in may(view.encode("utf-8", "surrogatepass"))}
 
 
 def _joined(found: Sequence[Findings]) -> Findings:
@@ -169,11 +188,21 @@ class CompiledPolicy:
         if not due.detectors:
             return NOTHING
         views = views or expand(text)
-        found = [detector.find(text, views) for detector in due.detectors]
+        suspects = due.suspects(views)
+        if not suspects:
+            return due.nothing
+        found = [
+            detector.find(text, views) if detector in suspects else nothing
+            for detector, nothing in zip(due.detectors, due.apart, strict=True)
+        ]
         if found == due.apart:
             return due.nothing
         if len(views) > 1:
-            found += [Findings({}, hidden(detector, text, entities, views)) for detector, entities in due.redacted]
+            found += [
+                Findings({}, hidden(detector, text, entities, views))
+                for detector, entities in due.redacted
+                if detector in suspects
+            ]
         return _joined(found)
 
     def views(self, text: str) -> Sequence[str]:
@@ -188,7 +217,9 @@ class CompiledPolicy:
         word = unfinished(text)
         if not self._redacted:
             return word if word > LONG_WORD else 0
-        return max(word, *(detector.tail(text, entities) for detector, entities in self._redacted))
+        for detector, entities in self._redacted:
+            word = max(word, detector.tail(text, entities))
+        return word
 
 
 def compile_policy(

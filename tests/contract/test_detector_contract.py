@@ -117,6 +117,7 @@ class Faulty:
     def __init__(self, row: Detector, fault: str) -> None:
         self._row, self._fault, self._asked = row, fault, 0
         self.name, self.scores, self.entities = row.name, row.scores, row.entities
+        self.patterns = row.patterns
         if fault == "names":
             self.entities = row.entities | {"phantom"}
 

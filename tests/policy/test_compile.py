@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
 
 from safeguards_extproc.core.decision import ALLOWED, Action, Findings, Model, Placeholder, Policy
 from safeguards_extproc.core.text import Direction, Kind
+from safeguards_extproc.detectors import DETECTORS
+from safeguards_extproc.detectors.hiding import hidden
+from safeguards_extproc.detectors.scanner import Scanner
+from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.policy import document, source
 from safeguards_extproc.policy.compile import CompiledPolicy, compile_policy
 from safeguards_extproc.policy.problems import PolicyError
+from tests.detectors.mixtures import mixtures
 from tests.policy.written import FORMATS, HEAD, facts, mistakes, policy
 
 REDACT = """
@@ -213,3 +219,73 @@ def test_a_rule_says_what_stands_for_what_it_redacts(keys: str, placeholder: Pla
     """A mark, unless it asks for numbers; whether the answer gets the text back is asked for on its own."""
     rules = f"rules: [{{name: r, when: scores.pii.email > 0.5, then: redact, {keys}entities: [email]}}]"
     assert {"email": placeholder} == policy(rules).decide(facts({"pii.email": 1.0})).placeholders
+
+
+EVERYTHING = """\
+version: 1
+name: everything
+detectors:
+  secrets: {kind: secrets}
+  pii: {kind: pii}
+  lists: {kind: patterns, lists: {codename: {keywords: [pipe bomb]}}}
+rules:
+  - {name: all, when: scores.pii.email > 0.5, then: redact, entities: ["*"]}
+"""
+
+
+class Mute(Scanner):
+    """Tells the sieve nothing of what it looks for."""
+
+    def __init__(self, scanner: Scanner) -> None:
+        for name, value in vars(scanner).items():
+            setattr(self, name, value)
+        self.patterns = ()
+
+
+def built(*, mute: bool = False) -> CompiledPolicy:
+    read = source.read(EVERYTHING, "policy.yaml")
+    rows = {
+        kind: (lambda name, options, row=row: Mute(row(name, options))) if mute else row
+        for kind, row in DETECTORS.items()
+    }
+    return compile_policy(document.parse(read), read, detectors=rows, formats=FORMATS)
+
+
+def each_asked(text: str) -> tuple[dict[str, float], set[tuple[int, int, str]]]:
+    """What the detectors say, each asked about every text."""
+    scores: dict[str, float] = {}
+    marks: set[tuple[int, int, str]] = set()
+    views = expand(text)
+    for detector in ALONE:
+        findings = detector.find(text, views)
+        scores.update(findings.scores)
+        spans = [*findings.spans, *hidden(detector, text, detector.entities, views)]
+        marks.update((span.start, span.end, span.entity) for span in spans)
+    return scores, marks
+
+
+def said(compiled: CompiledPolicy, text: str) -> tuple[dict[str, float], set[tuple[int, int, str]]]:
+    findings = compiled.find(Kind.USER, text)
+    return dict(findings.scores), {(span.start, span.end, span.entity) for span in findings.spans}
+
+
+@given(mixtures())
+@settings(max_examples=15, deadline=None)
+def test_the_sieve_changes_no_finding(text: str) -> None:
+    """Looking first whether a detector may find anything finds what asking each of them finds."""
+    assert each_asked(text) == said(ALL, text)
+
+
+def test_a_detector_left_out_of_the_sieve_is_missed() -> None:
+    """The law bites: what the sieve does not know of is not looked for."""
+    mute = built(mute=True)
+    text = "write to anna.berg@example.org"
+    assert said(mute, text) != said(ALL, text) == each_asked(text)
+
+
+ALL = built()
+ALONE = [
+    DETECTORS["secrets"]("secrets", {}),
+    DETECTORS["pii"]("pii", {}),
+    DETECTORS["patterns"]("lists", {"lists": {"codename": ["pipe bomb"]}}),
+]
