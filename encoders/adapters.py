@@ -8,6 +8,7 @@ W, so that serving costs what the bare encoder costs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +32,10 @@ class Adapted(nn.Module):
         nn.init.normal_(self.a, std=linear.in_features**-0.5)
 
     def forward(self, states: Tensor) -> Tensor:
-        low = functional.linear(states, self.a.flatten(0, 1)).view(*states.shape[:-1], *self.a.shape[:2])
-        added = torch.einsum("...pr,por->...po", low, self.b).flatten(-2)
-        answer: Tensor = self.linear(states) + self.scale * added
+        linear = self.linear
+        answer: Tensor = _Merged.apply(  # type: ignore[no-untyped-call]
+            states, linear.weight, linear.bias, self.a, self.b, self.scale
+        )
         return answer
 
     def merged(self) -> nn.Linear:
@@ -41,6 +43,31 @@ class Adapted(nn.Module):
         with torch.no_grad():
             self.linear.weight += self.scale * (self.b @ self.a).flatten(0, 1)
         return self.linear
+
+
+class _Merged(torch.autograd.Function):
+    """One product with W + scale · B A; its gradient never forms that of W, which would be as large as W."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        parts, outputs = b.shape[:2]
+        merged = torch.baddbmm(weight.view(parts, outputs, -1), b, a, alpha=scale).flatten(0, 1)
+        ctx.save_for_backward(states, merged, a, b)
+        ctx.scale = scale
+        return functional.linear(states, merged, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        states, merged, a, b = ctx.saved_tensors
+        parts, outputs, rank = b.shape
+        flat, inputs = gradient.reshape(-1, parts * outputs), states.reshape(-1, states.shape[-1])
+        low = inputs @ a.flatten(0, 1).T
+        to_a, to_b = torch.empty_like(a), torch.empty_like(b)
+        for part in range(parts):
+            some = flat[:, part * outputs : (part + 1) * outputs]
+            to_a[part] = ctx.scale * ((some @ b[part]).T @ inputs)
+            to_b[part] = ctx.scale * (some.T @ low[:, part * rank : (part + 1) * rank])
+        return (flat @ merged).view_as(states), None, None, to_a, to_b, None
 
 
 def add_adapters(encoder: Encoder, rank: int, alpha: float) -> list[nn.Parameter]:
