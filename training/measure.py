@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ SHARE = 0.01
 LOWEST = 0.5
 ON_DOCUMENTS = frozenset({"injection"})
 ON_ANSWERS = frozenset({"unsafe"})
+ON_PROBES = frozenset({"sexual", "violence", "self_harm"})
 HIDDEN_EACH = 4
 
 
@@ -76,15 +78,18 @@ def measure(forward: Forward, folder: Path) -> Measured:
     hosts += [dialogue.better for dialogue in kept]
     documents = score(forward, hosts)
     hidden = score(forward, _hidden([each.text for each in examples if each.source == "bipia-attack"], hosts))
+    probes = list(chain.from_iterable(data.probes().values()))
+    probed = score(forward, [example.text for example in probes])
     rows = []
     for column, label in enumerate(LABELS):
         quiet = documents if label in ON_DOCUMENTS else answers if label in ON_ANSWERS else scores[ordinary]
         if label in ON_DOCUMENTS:
             positive, negative, by_source = hidden[:, column], documents[:, column], {}
         else:
-            judged = np.array([example.labels.get(label, -1) for example in examples])
-            positive, negative = scores[judged == 1, column], scores[judged == 0, column]
-            by_source = _by_source(examples, judged, scores[:, column])
+            lines, read = (examples, scores) if label not in ON_PROBES else (probes, probed)
+            judged = np.array([example.labels.get(label, -1) for example in lines])
+            positive, negative = read[judged == 1, column], read[judged == 0, column]
+            by_source = _by_source(lines, judged, read[:, column])
         rows.append(_row(label, positive, negative, quiet[:, column], by_source))
     limits = np.array([row.threshold for row in rows])
     hard = np.array([example.source in ("mitre-frr", "purplellama-instruct") for example in examples])

