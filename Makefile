@@ -17,11 +17,11 @@ LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay check test eval bench fuzz proto format clean
+.PHONY: help setup demo replay check test eval bench bench-gpu fuzz proto format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything that the other targets need
 
@@ -48,6 +48,9 @@ eval: $(READY) ## judge labelled texts: FILE="a.jsonl b.jsonl.gz"; POLICY=, JSON
 
 bench: $(READY) ## measure; REFERENCE=BIN compares with a processor that decides nothing, ONLY="load stream" is a part
 	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ONLY),--only $(ONLY))
+
+bench-gpu: $(READY) ## load a GPU with the model guard, 1 to 256 callers; without a GPU it says so
+	@$(PY) -m bench.guard --gpu
 
 fuzz: $(READY) ## throw broken inputs at every parser, SECONDS for each; TARGET="json path" are some
 	@$(PIP) -e ".[fuzz]"

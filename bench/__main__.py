@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--reference", default="", help="a processor that decides nothing: PROGRAM SOCKET duplex")
     parser.add_argument("--seconds", type=int, default=5, help="of load, each time")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=["load", "stream", "chunk", "screen", "memory", "body"])
+    parser.add_argument("--only", nargs="*", default=["load", "stream", "chunk", "screen", "memory", "body", "guard"])
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     patterns = Processor("patterns", rig.ours("policies/minimal.yaml"))
@@ -59,10 +59,15 @@ def main() -> None:
             figures["stream"] = stream([Processor("none"), *reference, patterns], folder)
         if "chunk" in options.only:
             figures["chunk"] = chunks()
-        if "screen" in options.only and not (missing := triton.available()):
-            figures["screen"] = latency([Processor("none"), patterns, screened], folder)
-        elif "screen" in options.only:
+        missing = triton.available() if {"screen", "guard"} & {*options.only} else ""
+        if missing:
             console.print(f"no Triton here ({missing}): its figures are left out")
+        if "screen" in options.only and not missing:
+            figures["screen"] = latency([Processor("none"), patterns, screened], folder)
+        if "guard" in options.only and not missing:
+            from bench import guard  # which wants torch
+
+            figures["guard"] = guard.on_the_processor(folder, options.rounds)
         if "memory" in options.only:
             figures["memory"] = memory(patterns, folder)
     if "body" in options.only:

@@ -51,7 +51,7 @@ def test_every_step_can_refuse(text: str, expected: str) -> None:
     assert str(caught.value).startswith(expected)
 
 
-@pytest.mark.parametrize("name", ["demo", "minimal"])
+@pytest.mark.parametrize("name", ["default", "demo", "minimal"])
 def test_what_we_ship_loads(name: str) -> None:
     """With all of its examples."""
     policy = load(SHIPPED / f"{name}.yaml")
