@@ -81,11 +81,6 @@ def installed() -> Base:
     return Base(Path(next(iter(spec.submodule_search_locations)), "model"), DIGEST, TOKENIZER_DIGEST)
 
 
-def load_base(folder: Path | None = None) -> Encoder:
-    """The encoder in `folder`, whatever it is, or the installed MiniLM, whose digest is checked."""
-    return (local(folder) if folder else installed()).encoder()
-
-
 def local(folder: Path) -> Base:
     """An encoder in a folder, as it is."""
     return Base(folder, digest(folder / "model.safetensors"), digest(folder / "tokenizer.json"))

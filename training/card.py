@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from safeguards_extproc.evaluate.figures import Figures
 from training.data import LABELS
-from training.encoder_card import MEANING
+from training.encoder_card import MEANING, table
 from training.measure import Measured
 
 WHERE = dict.fromkeys(LABELS, "prompts and answers") | {
@@ -53,8 +53,8 @@ def card(
 ) -> str:
     """The whole text."""
     rows = {row.label: row for row in measured.rows}
-    labels = _table(("label", "meaning", "read it on"), ((f"`{n}`", MEANING[n], WHERE[n]) for n in LABELS))
-    quality = _table(
+    labels = table(("label", "meaning", "read it on"), ((f"`{n}`", MEANING[n], WHERE[n]) for n in LABELS))
+    quality = table(
         ("label", "positives / negatives", "ROC-AUC", "AUPRC", "recall at 1 % FPR", "calibration error"),
         (
             (
@@ -68,7 +68,7 @@ def card(
             for name, row in rows.items()
         ),
     )
-    limits = _table(
+    limits = table(
         ("label", "threshold", "ordinary texts over it", "positives found", "judged negatives over it"),
         (
             (
@@ -86,8 +86,8 @@ def card(
         for name, row in rows.items()
         if row.by_source
     )
-    sources = _table(("source", "licence"), SOURCES)
-    turns = _table(
+    sources = table(("source", "licence"), SOURCES)
+    turns = table(
         ("label", f"user turns ({measured.turns_read})", f"better answers ({measured.answers_read})"),
         (
             (
@@ -183,7 +183,7 @@ version of torch give the same bytes.
 def _crossed(crossed: Sequence[Crossed]) -> str:
     if not crossed:
         return ""
-    table = _table(
+    listed = table(
         ("source left out", "label", "positives", "ROC-AUC with / without", "recall at 1 % FPR with / without"),
         (
             (
@@ -197,12 +197,7 @@ def _crossed(crossed: Sequence[Crossed]) -> str:
         ),
     )
     lead = "A model that never saw a source does worse on it, and that is nearer to what new text will find:"
-    return f"\n{lead}\n\n{table}\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"\n{lead}\n\n{listed}\n"
 
 
 def _percent(part: int, whole: int) -> str:

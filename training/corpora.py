@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 
 from training import data
-from training.data import Example, labels
+from training.data import Example
 from training.near import Index
 
 LICENCES = {
@@ -28,10 +26,7 @@ def corpora(folder: Path, also: Sequence[Path] = (), without: str = "") -> list[
     """Prompts of train, of the files `also`, and better answers of the dialogues that are not held out."""
     found = data.prompts(folder, "train")
     for path in also:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for row in map(json.loads, lines):
-                known = labels(row["labels"], row["source"])
-                found.append(Example(row["text"], known, row["source"], f"{path.name}:{row['id']}"))
+        found += data.prompts(path.parent, path.name.removesuffix(".jsonl.gz"))
     found += [dialogue.answer for dialogue in data.dialogues(folder) if not dialogue.held_out]
     others = [*data.prompts(folder, "dev"), *chain.from_iterable(data.probes().values())]
     return [example for example in apart(found, (each.text for each in others)) if example.source != without]

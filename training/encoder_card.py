@@ -43,9 +43,9 @@ LIMITS = {
 def card(name: str, manifest: Mapping[str, Any]) -> str:
     """The whole text."""
     about, weights = manifest["about"], manifest["weights"]
-    labels = _table(("label", "meaning"), ((f"`{label}`", MEANING[label]) for label in manifest["labels"]))
+    labels = table(("label", "meaning"), ((f"`{label}`", MEANING[label]) for label in manifest["labels"]))
     figures = "\n\n".join(_figures(each, rows) for each, rows in about["metrics"].items() if each != "ordinary")
-    sources = _table(
+    sources = table(
         ("source", "lines", "licence"),
         ((source, str(told["lines"]), told["licence"]) for source, told in about["sources"].items()),
     )
@@ -88,7 +88,7 @@ the data, the code's revision, the recipe and the version of torch; `training/pu
 
 def _figures(name: str, rows: Mapping[str, Mapping[str, float]]) -> str:
     head = ("label", "positives / negatives", "ROC-AUC", "AUPRC", "recall at 1 % FPR", "calibration error", "over 0.9")
-    return f"**{name}**\n\n" + _table(
+    return f"**{name}**\n\n" + table(
         head,
         (
             (
@@ -113,6 +113,7 @@ def _ordinary(rows: Mapping[str, Mapping[str, float]] | None) -> str:
     return f"\nOf {texts} ordinary development texts (requests, code, mathematics, documents) over 0.9: {over}.\n"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -54,3 +54,21 @@ def test_adapters_of_another_rank_are_refused() -> None:
     narrower = {name: tensor[:, :2] for name, tensor in adapters(encoder).items()}
     with pytest.raises(ValueError, match="do not fit"):
         set_adapters(encoder, narrower)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_gradient_is_that_of_the_plain_sum(parts: int) -> None:
+    """W x + scale · B (A x), written out and left to autograd, has the same value and the same gradients."""
+    torch.manual_seed(3)
+    layer = Adapted(torch.nn.Linear(6, 4 * parts), parts, 2, 3.0).double()
+    torch.nn.init.normal_(layer.b)
+    states = torch.randn(2, 5, 6, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, 5, 4 * parts, dtype=torch.float64)
+    wanted = (states, layer.a, layer.b)
+    added = torch.cat([states @ a.T @ b.T for a, b in zip(layer.a, layer.b, strict=True)], dim=-1)
+    plain = layer.linear(states) + layer.scale * added
+    torch.testing.assert_close(plain, layer(states))
+    torch.testing.assert_close(
+        torch.autograd.grad((plain * weights).sum(), wanted),
+        torch.autograd.grad((layer(states) * weights).sum(), wanted),
+    )

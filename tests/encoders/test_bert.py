@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from encoders.bert import Config, Encoder, from_published, read_config
-from encoders.checkpoint import installed, load_base
+from encoders.checkpoint import installed
 from encoders.reading import Reader, Reading
 from tests.encoders.tiny import CONFIG, published
 
@@ -20,7 +20,7 @@ GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="
 @pytest.fixture(scope="module")
 def minilm() -> Encoder:
     """The installed MiniLM."""
-    return load_base()
+    return installed().encoder()
 
 
 def tiny() -> Encoder:

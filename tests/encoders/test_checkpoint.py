@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from encoders.checkpoint import BadCheckpoint, load, load_base, revision
+from encoders.checkpoint import BadCheckpoint, installed, load, revision
 from encoders.head import platt
 from tests.encoders.tiny import make_base, make_model
 
@@ -101,5 +101,5 @@ def test_a_large_file_is_not_even_read(folder: Path) -> None:
 
 def test_the_installed_minilm_has_its_published_digest() -> None:
     """The encoder that everybody adapts loads, and is the six layers that it should be."""
-    encoder = load_base()
+    encoder = installed().encoder()
     assert (encoder.config.layers, encoder.config.hidden) == (6, 384)

@@ -11,7 +11,7 @@ import torch
 
 from encoders.adapters import adapters
 from tests.encoders.tiny import make_base
-from training.loss import MISSING, masked_loss, targets
+from training.loss import MISSING, balance, masked_loss, targets
 from training.tune import Network, Recipe, Taught, batches, calibrate, fit, prepare
 
 LABELS = ("bad", "rude")
@@ -93,3 +93,13 @@ def test_what_nobody_judged_is_no_loss() -> None:
     assert float(loss.detach()) == pytest.approx(np.log(2))
     assert logits.grad is not None
     assert 0.0 == float(logits.grad[0, 1])
+
+
+def test_rare_positives_count_more() -> None:
+    """By the root of how much rarer they are, at least as a negative, at most the bound; masked texts do not count."""
+    drawn = [{"bad": 1, "rude": 1}] + [{"bad": 0, "rude": 1}] * 4 + [{"bad": 0}] * 5
+    assert [3.0, 1.0] == balance(drawn, LABELS).tolist()
+    assert [2.0, 1.0] == balance(drawn, LABELS, most=2.0).tolist()
+    wanted, logits = targets([{"bad": 1}], LABELS), torch.zeros(1, 2)
+    plain, weighted = masked_loss(logits, wanted), masked_loss(logits, wanted, weights=torch.tensor([3.0, 1.0]))
+    assert float(weighted) == pytest.approx(3 * float(plain))
