@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from safeguards_extproc.core.account import Admission, Admitted, Charge, Counted, Settlement, Standing
 from safeguards_extproc.core.aside import Outcome, Task
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.core.record import Record
@@ -49,3 +50,46 @@ class RecordSink(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class LimitStore(Protocol):
+    """Counts charges. In process or on Redis; the same contract tests hold for both."""
+
+    async def admit(self, id: str, charges: Sequence[Charge], shares: Sequence[float]) -> Sequence[Counted]:
+        """Take the charges if every enforced limit allows its own, else none; one answer each, in order. `shares` say
+        what part of each limit counts, 1.0 for all. Charges of the same exchange `id` are told apart by their place.
+        Raises StoreError where the store does not answer in time; then nothing may have been taken, or all."""
+        ...
+
+    async def settle(self, id: str, used: Sequence[tuple[Charge, int]]) -> None:
+        """Put each charge of the exchange right: `used` instead of `cost`; leases end. Once for an admitted `id`;
+        again is without effect. Raises StoreError."""
+        ...
+
+    async def renew(self, ids: Sequence[tuple[str, Sequence[Charge]]]) -> None:
+        """The exchanges go on: their leases begin anew. Raises StoreError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Standings(Protocol):
+    """Where identities stand: a snapshot in memory that is kept up to date from outside."""
+
+    def of(self, pseudonyms: Sequence[str]) -> Standing:
+        """The most severe standing of these identities, flags of all of them joined. Never waits."""
+        ...
+
+
+class Accounts(Protocol):
+    """What streams ask: limits, standings, and whoever learns from what happened, behind one door."""
+
+    async def admit(self, admission: Admission) -> Admitted:
+        """Never raises but CancelledError; answers within the store's deadline."""
+        ...
+
+    def settle(self, settlement: Settlement) -> None:
+        """Never waits and never raises: what cannot be told now is told later, or counted as lost."""
+        ...
+
+    async def close(self) -> None: ...

@@ -27,14 +27,16 @@ MAY_IMPORT = {
     "detectors": "errors core re2",
     "policy": "errors core wire detectors pydantic yaml celpy lark re2",
     "records": "errors core ports pb *",
+    "enforcement": "errors core ports policy *",
     "telemetry": "errors core __version__ *",
     "settings": "errors *",
-    "adapters": "errors core ports telemetry *",
+    "adapters": "errors core ports telemetry enforcement *",
     "replay": "errors core ports wire detectors policy records *",
     "evaluate": "errors core ports wire detectors policy replay __version__ *",
     "local": "errors core ports wire replay settings *",
-    "app": "errors core ports wire detectors policy records telemetry settings adapters replay *",
-    "cli": "errors core ports wire policy records replay telemetry settings evaluate app local __version__ *",
+    "app": "errors core ports wire detectors policy records telemetry settings adapters replay enforcement *",
+    "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
+    "__version__ *",
     "__main__": "cli",
 }
 """Folder or module, then what it may import beside itself and the standard library; `*` is any other distribution."""
@@ -50,6 +52,7 @@ IMPURE_CALLS = "open print input __import__ now utcnow today"
 WORLDS = {
     "Envoy": "asking dues escalations extproc health listener server shared stream tls workers",
     "a worker's reader": "reader reader_frames reader_process",
+    "Redis": "redis_link redis_limits redis_standings redis_intake redis_campaigns",
     "models": "batching breaker embedded endpoint kserve triton",
 }
 """Each adapter knows one outside world; these modules make up one world together, every other is a world by itself."""

@@ -18,8 +18,8 @@ LICENCES = {
     "purplellama-interpreter": "MIT", "mitre-frr": "MIT", "surge-toxicity": "MIT", "edos": "CC0-1.0",
     "mt-bench": "Apache-2.0", "wizardlm-test": "Apache-2.0", "self-instruct-seed": "Apache-2.0",
     "self-instruct-user": "Apache-2.0", "arena-hard-v2": "Apache-2.0", "gpteacher-roleplay": "MIT",
-    "gpteacher-code": "MIT", "gpteacher-tools": "MIT", "identity-templates": "Apache-2.0", "hatemoji-build": "CC-BY-4.0",
-    "ours": "Apache-2.0",
+    "gpteacher-code": "MIT", "gpteacher-tools": "MIT", "identity-templates": "Apache-2.0",
+    "hatemoji-build": "CC-BY-4.0", "ours": "Apache-2.0",
 }  # fmt: skip
 
 

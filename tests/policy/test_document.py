@@ -6,7 +6,8 @@ import pytest
 
 from safeguards_extproc.core.decision import Limits, Windowing
 from safeguards_extproc.core.text import Kind
-from safeguards_extproc.policy.document import Classification, Document, InProcess, parse, size
+from safeguards_extproc.policy.document import Classification, Document, InProcess, parse
+from safeguards_extproc.policy.keys import size
 from safeguards_extproc.policy.problems import PolicyError
 from safeguards_extproc.policy.source import read
 

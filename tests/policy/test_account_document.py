@@ -1,0 +1,33 @@
+"""The keys that say who asks and how much they may: one place an identity, and no header that clients can set."""
+
+from __future__ import annotations
+
+import pydantic
+import pytest
+
+from safeguards_extproc.policy.account_document import From, seconds
+
+
+@pytest.mark.parametrize(("written", "expected"), [("90s", 90.0), ("15m", 900.0), ("7d", 604_800.0), ("250ms", 0.25)])
+def test_a_time_is_read(written: str, expected: float) -> None:
+    """With its unit."""
+    assert expected == seconds(written)
+
+
+def test_a_time_without_a_unit_is_refused() -> None:
+    """A bare string is not guessed at."""
+    with pytest.raises(ValueError, match="such as 90s"):
+        seconds("90")
+
+
+def test_a_header_that_clients_can_set_is_refused() -> None:
+    """Unless the policy says who sets it."""
+    with pytest.raises(pydantic.ValidationError, match="a header that clients can set"):
+        From(header="x-tenant")
+    assert From(header="x-tenant", trusted=True).header == "x-tenant"
+
+
+def test_an_identity_stands_in_one_place() -> None:
+    """Two places in one entry are a mistake; a list has one entry each."""
+    with pytest.raises(pydantic.ValidationError, match="exactly one place"):
+        From(attribute="source.address", value="x")
