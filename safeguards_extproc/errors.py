@@ -6,6 +6,7 @@
     │   ├── IllegalEvent       Envoy sent a message that the lifecycle table does not allow
     │   └── MalformedBody      client or provider sent what its format forbids
     ├── LimitExceeded          too large, too deep, held too long
+    ├── StoreError             counters or standings cannot be had now: a value where they are asked for
     └── DetectorError          unavailable, timeout, bad response: becomes a value at the adapter
 
 No message holds user text: a message says what, where (a JSON path, a byte offset, a line) and how to mend it.
@@ -83,6 +84,29 @@ class LimitExceeded(SafeguardsError):
     def __init__(self, limit: str) -> None:
         self.limit = limit
         super().__init__(f"over {limit}")
+
+
+class StoreError(SafeguardsError):
+    """A store of counters or standings gave no answer. `reason` is one of STORE_FAILURES."""
+
+    code = "store"
+
+    def __init__(self, reason: str) -> None:
+        if reason not in STORE_FAILURES:
+            raise ValueError(f"unknown failure {reason!r}")
+        self.reason = reason
+        super().__init__(reason)
+
+
+STORE_FAILURES = {
+    "unavailable": "the store cannot be reached, is loading, or is not the writable one",
+    "timeout": "no answer within the deadline",
+    "full": "the store takes no more: its memory is spent",
+    "bad-response": "an answer of the wrong shape, or a key that holds something else",
+    "circuit-open": "not asked: it failed too often just now",
+    "overload": "not asked: too much is waiting",
+    "closed": "not asked: this end is closed",
+}
 
 
 class DetectorError(SafeguardsError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from safeguards_extproc.errors import FAILURES, MALFORMED, SafeguardsError
+from safeguards_extproc.errors import FAILURES, MALFORMED, STORE_FAILURES, SafeguardsError
 from safeguards_extproc.policy.load import parse
 from safeguards_extproc.policy.problems import PolicyError
 from safeguards_extproc.telemetry import METRICS
@@ -70,7 +70,7 @@ def classes(root: type[SafeguardsError]) -> Iterator[type[SafeguardsError]]:
 
 def codes(_: Path) -> set[str]:
     """Slugs of errors, and the reasons that they and results carry."""
-    return {each.code for each in classes(SafeguardsError)} | MALFORMED.keys() | FAILURES.keys()
+    return {each.code for each in classes(SafeguardsError)} | MALFORMED.keys() | FAILURES.keys() | STORE_FAILURES.keys()
 
 
 def missing(names: set[str], text: str) -> set[str]:
