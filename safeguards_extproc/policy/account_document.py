@@ -47,7 +47,7 @@ class From(Strict):
     trusted: bool = False
     secret: bool = False
     prefix: str = ""
-    json_path: Annotated[str, Field(alias="json", max_length=500)] | None = None
+    json_path: Annotated[str | None, Field(alias="json", max_length=500)] = None
     claim: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     verified_by: Literal["filter", "envoy"] = "filter"
     attribute: Annotated[str, Field(min_length=1, max_length=200)] | None = None
