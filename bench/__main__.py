@@ -22,12 +22,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import body, chunk, rig
+from bench import body, cascade, chunk, rig
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
 
 SCRIPT = Path(__file__).with_name("post.lua")
+PARTS = ["load", "stream", "chunk", "screen", "cascade", "memory", "body", "guard"]
 console = Console(width=150)
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--reference", default="", help="a processor that decides nothing: PROGRAM SOCKET duplex")
     parser.add_argument("--seconds", type=int, default=5, help="of load, each time")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=["load", "stream", "chunk", "screen", "memory", "body", "guard"])
+    parser.add_argument("--only", nargs="*", default=PARTS)
     parser.add_argument("--json", type=Path, help="write the figures there")
     options = parser.parse_args()
     patterns = Processor("patterns", rig.ours("policies/minimal.yaml"))
@@ -44,7 +45,8 @@ def main() -> None:
     every_core = Processor(
         f"patterns, {cores} workers", rig.ours("policies/minimal.yaml", "--workers", str(cores)), workers=cores
     )
-    screened = Processor("screen", rig.ours("policies/demo.yaml"), screened=True)
+    screened = Processor("screen", rig.ours("policies/demo.yaml"), models=("screen",))
+    cascaded = Processor("cascade", rig.ours("policies/default.yaml"), models=("screen", "guard", "exchange"))
     reference = [Processor("reference", (options.reference, "{socket}", "duplex"))] if options.reference else []
     figures: dict[str, Any] = {
         "machine": f"{cores} cores, {platform.machine()}",
@@ -59,11 +61,16 @@ def main() -> None:
             figures["stream"] = stream([Processor("none"), *reference, patterns], folder)
         if "chunk" in options.only:
             figures["chunk"] = chunks()
-        missing = triton.available() if {"screen", "guard"} & {*options.only} else ""
+        missing = triton.available() if {"screen", "cascade", "guard"} & {*options.only} else ""
         if missing:
             console.print(f"no Triton here ({missing}): its figures are left out")
         if "screen" in options.only and not missing:
             figures["screen"] = latency([Processor("none"), patterns, screened], folder)
+        if "cascade" in options.only and not missing:
+            figures["cascade"] = {
+                "requests": cascade.requests([Processor("none"), patterns, screened, cascaded], folder, options.rounds),
+                "streams": latency([Processor("none"), cascaded], folder),
+            }
         if "guard" in options.only and not missing:
             from bench import guard  # which wants torch
 

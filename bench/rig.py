@@ -31,14 +31,15 @@ ANSWER = json.dumps(
 
 @dataclass(frozen=True)
 class Processor:
-    """A row of the bench. `argv` starts it, with the socket put in where `{socket}` stands; () is none at all.
+    """A row of the bench. `argv` starts it, with the socket put in where `{socket}` stands; () is none at all. It
+    asks `models` of a Triton of its own.
 
     Of several `workers`, each but the first has its number at the end of its socket's path.
     """
 
     name: str
     argv: tuple[str, ...] = ()
-    screened: bool = False
+    models: tuple[str, ...] = ()
     workers: int = 1
 
     def sockets(self, first: Path) -> list[Path]:
@@ -145,8 +146,8 @@ def running(processor: Processor, folder: Path, *, mode: str = "duplex", stream:
         if processor.argv:
             names = {"socket": str(socket), "folder": str(folder)}
             argv = [word.format(**names) for word in processor.argv]
-            if processor.screened:
-                server = triton.start(Path("triton_models"), folder, only=["screen"])
+            if processor.models:
+                server = triton.start(Path("triton_models"), folder, only=processor.models)
                 ends.callback(processes.stop, server.part)
                 argv += ["--triton", server.grpc]
             part = started("processor", argv)
