@@ -180,12 +180,19 @@ def _header_mutation(put: Sequence[tuple[str, str]], remove: Sequence[str]) -> b
 
 
 def _mutation(put: Sequence[tuple[str, str]], remove: Sequence[str]) -> bytes:
-    parts = []
-    for name, value in put:
-        pair = _field(_HV_KEY, _octets(name)) + _field(_HV_RAW_VALUE, _octets(value))
-        parts.append(_field(_HM_SET, _field(_HVO_HEADER, pair) + _OVERWRITE_OR_ADD))
-    parts.extend(_field(_HM_REMOVE, _octets(name)) for name in remove)
-    return b"".join(parts)
+    return b"".join([*(_put(name, value) for name, value in put), *map(_removed, remove)])
+
+
+@lru_cache(maxsize=1024)
+def _put(name: str, value: str) -> bytes:
+    """Headers that a policy sets are the same for most exchanges, hence the cache; so are those that are removed."""
+    pair = _field(_HV_KEY, _octets(name)) + _field(_HV_RAW_VALUE, _octets(value))
+    return _field(_HM_SET, _field(_HVO_HEADER, pair) + _OVERWRITE_OR_ADD)
+
+
+@lru_cache(maxsize=256)
+def _removed(name: str) -> bytes:
+    return _field(_HM_REMOVE, _octets(name))
 
 
 def _octets(value: str) -> bytes:
@@ -202,18 +209,22 @@ def _refusal(effect: Refuse) -> bytes:
 
 def _metadata(metadata: Metadata) -> bytes:
     """The dynamic_metadata field alone: fields of one message may be written one after the other."""
-    entries = []
-    for name, value in metadata.items():
-        match value:
-            case str():
-                said = _field(_V_STRING, value.encode("utf-8", "replace"))
-            case bool():
-                said = _V_TRUE if value else _V_FALSE
-            case _:
-                said = _V_NUMBER + _double(value)
-        entries.append(_field(_ST_FIELDS, _field(_ENTRY_KEY, name.encode()) + _field(_ENTRY_VALUE, said)))
-    ours = _ENTRY_OURS + _field(_ENTRY_VALUE, _field(_V_STRUCT, b"".join(entries)))
+    entries = b"".join([_entry(name, value) for name, value in metadata.items()])
+    ours = _ENTRY_OURS + _field(_ENTRY_VALUE, _field(_V_STRUCT, entries))
     return _field(_PR_METADATA, _field(_ST_FIELDS, ours))
+
+
+@lru_cache(maxsize=2048, typed=True)
+def _entry(name: str, value: str | int | float | bool) -> bytes:
+    """An entry of a Struct. All but an exchange's id are the same for most exchanges, hence the cache."""
+    match value:
+        case str():
+            said = _field(_V_STRING, value.encode("utf-8", "replace"))
+        case bool():
+            said = _V_TRUE if value else _V_FALSE
+        case _:
+            said = _V_NUMBER + _double(value)
+    return _field(_ST_FIELDS, _field(_ENTRY_KEY, name.encode()) + _field(_ENTRY_VALUE, said))
 
 
 _SMALL = [bytes([number]) for number in range(0x80)]
