@@ -184,6 +184,10 @@ class _PlainWire:
             raise MalformedBody("content-encoding")
         return Reverse()
 
+    def pick(self, body: bytes, paths: Sequence[str], format: str) -> dict[str, str]:
+        said = Plain().shape(body)
+        return {path: str(said[name]) for path in paths if (name := path.removeprefix("$.")) in said}
+
 
 PLAIN_WIRE = _PlainWire()
 

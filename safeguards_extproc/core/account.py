@@ -9,6 +9,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from safeguards_extproc.core.events import Opened
 
 NAMES = ("tenant", "organisation", "key", "end_user", "model", "region")
 """What an exchange is counted by, the largest first."""
@@ -34,10 +38,12 @@ STEPS = {step: rank for rank, step in enumerate(Step)}
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who asks. `names` maps members of NAMES to pseudonyms, absent where the exchange does not say. `former` are the
-    pseudonyms of the same identities under keys that are still readable, newest first."""
+    pseudonyms of the same identities under keys that are still readable, newest first. `token` is what became of the
+    token that claims are read from: "valid", "invalid" or "absent", "" where no claim is read."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     former: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    token: str = ""
 
     @property
     def responsible(self) -> tuple[str, str]:
@@ -46,6 +52,32 @@ class Identity:
 
 
 NOBODY = Identity()
+
+
+class Who(Protocol):
+    """Says who asks, in pseudonyms. One for each policy and set of keys; it is an exchange's to its end."""
+
+    @property
+    def wants(self) -> tuple[str, ...]:
+        """Paths of the request's body that are to be told ("$.user"), as `aside.Parse.wants` takes them."""
+        ...
+
+    def identify(self, fields: Mapping[str, str], opened: Opened, told: Mapping[str, str]) -> Identity:
+        """The request's headers, what Envoy says of it, and what its body says (nothing, where it was not read) as an
+        identity. The model is not in it: the exchange adds that. Never raises."""
+        ...
+
+
+class NobodyKnown:
+    """A `Who` that knows nobody."""
+
+    wants: tuple[str, ...] = ()
+
+    def identify(self, fields: Mapping[str, str], opened: Opened, told: Mapping[str, str]) -> Identity:
+        return NOBODY
+
+
+NOBODY_KNOWN = NobodyKnown()
 
 
 class Count(enum.StrEnum):

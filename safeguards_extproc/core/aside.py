@@ -4,13 +4,13 @@ every other stream. The same bytes give the same outcome wherever it is done.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from safeguards_extproc.core import media
 from safeguards_extproc.core.placeholders import Original
 from safeguards_extproc.core.recipes import Parts, Recipe, parts_of
-from safeguards_extproc.core.text import Direction, Document, Format, Wire
+from safeguards_extproc.core.text import MAX_TOKENS, Direction, Document, Format, Wire
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
 HEAVY = 1 << 18
@@ -37,7 +37,8 @@ class Parsed:
     """What a body says. `reason` is "" or why it cannot be read, as in `Facts.uninspectable`.
 
     `decoded` if its content-encoding could be undone: to `size` bytes, and `plain` is those, where they are at hand.
-    `format` is the one that it was read by, None if it has the shape of none.
+    `format` is the one that it was read by, None if it has the shape of none. `told` is what stands at the places that
+    were asked for, none where the body is malformed.
     """
 
     reason: str = ""
@@ -46,6 +47,7 @@ class Parsed:
     document: Document = field(default_factory=lambda: Document([]))
     format: Format | None = None
     plain: bytes | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Parsed({self.reason or self.size}, {len(self.document.segments)} segments)"
@@ -54,7 +56,8 @@ class Parsed:
 @dataclass(slots=True)
 class Parse:
     """Decode a body and read it. `format` None: the one whose shape it has. `limit` bounds the decoded bytes; `status`
-    is the response's, 0 of a request."""
+    is the response's, 0 of a request. `wants` are paths whose values a request is asked for, and MAX_TOKENS, which it
+    then says as a feature (`Wire.pick`)."""
 
     direction: Direction
     format: Format | None
@@ -62,6 +65,7 @@ class Parse:
     encoding: str
     limit: int
     status: int = 0
+    wants: Sequence[str] = ()
 
     def __repr__(self) -> str:
         return f"Parse({self.direction.value}, {len(self.body)} bytes)"
@@ -103,7 +107,7 @@ class Parse:
                 return Parsed("", True)
             format_ = self.format or wire.recognise(plain)
             if format_ is None:
-                return Parsed("", True, len(plain))
+                return Parsed("", True, len(plain), told=self._told(wire, plain, ""))
             if self.direction is Direction.REQUEST:
                 document = format_.read_request(plain)
             else:
@@ -112,7 +116,13 @@ class Parse:
             return Parsed(self._slug(error), True, len(plain))
         if len(document.segments) > SEGMENTS:
             return Parsed("too-large", True, len(plain))
-        return Parsed("", True, len(plain), document, format_)
+        told = self._told(wire, plain, format_.name)
+        if MAX_TOKENS in told:
+            document.features[MAX_TOKENS] = int(told.pop(MAX_TOKENS))
+        return Parsed("", True, len(plain), document, format_, told=told)
+
+    def _told(self, wire: Wire, plain: bytes, format_: str) -> dict[str, str]:
+        return wire.pick(plain, self.wants, format_) if self.wants else {}
 
     def _slug(self, error: MalformedBody) -> str:
         # A redirect or an error of a gateway is often a page, not the API's: unknown rather than broken.

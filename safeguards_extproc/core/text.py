@@ -41,6 +41,10 @@ class Kind(enum.StrEnum):
 Channel = tuple[Kind, str]
 """One continuous text: its kind, and a name that is unique in the body ("0" for choice 0, "3.1" for message 3)."""
 
+MAX_TOKENS = "max_tokens"
+"""What `Wire.pick` is asked for beside paths, and the feature that says it: the most tokens that a request's answers
+may have together, absent where it does not say."""
+
 HELD_WHOLE = frozenset({Kind.TOOL_CALL})
 """Kinds of which nothing may leave before the whole has a verdict: half a call already runs in some SDKs."""
 
@@ -226,6 +230,12 @@ class Wire(Protocol):
 
     def decoder(self, encoding: str, limit: int) -> Decoder:
         """For a content-encoding header's value; at most `limit` bytes come out."""
+        ...
+
+    def pick(self, body: bytes, paths: Sequence[str], format: str) -> dict[str, str]:
+        """The string, number or boolean at each path ("$.metadata.user_id") of a request, as text; MAX_TOKENS asks for
+        the bound that `format` knows. What the body does not say is absent. A text of more than 512 characters stands
+        as "sha256:" and its digest, as does one that begins so. Never raises."""
         ...
 
 

@@ -5,10 +5,10 @@ The package itself is a `core.text.Wire`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from safeguards_extproc.core.text import Format
-from safeguards_extproc.wire import recognised
+from safeguards_extproc.wire import asked, recognised
 from safeguards_extproc.wire.anthropic_messages import AnthropicMessages
 from safeguards_extproc.wire.batches import Batches
 from safeguards_extproc.wire.bedrock_converse import BedrockConverse
@@ -30,7 +30,7 @@ from safeguards_extproc.wire.paths import normalise
 from safeguards_extproc.wire.shapes import TENSORS, promises
 from safeguards_extproc.wire.tgi import TGI
 
-__all__ = ["FORMATS", "ROWS", "Row", "decoder", "promises", "recognise", "resolve"]
+__all__ = ["FORMATS", "ROWS", "Row", "decoder", "pick", "promises", "recognise", "resolve"]
 
 _VERTEX = "/publishers/anthropic/models/"
 _AZURE_CHAT = ("/deployments/{model}/chat/completions", "/deployments/{model}/extensions/chat/completions")
@@ -112,3 +112,8 @@ def recognise(body: bytes) -> Format | None:
 def decoder(encoding: str, limit: int) -> Decoder:
     """For a content-encoding header's value; at most `limit` bytes come out. Raises MalformedBody for unknown ones."""
     return Decoder(encoding, limit)
+
+
+def pick(body: bytes, paths: Sequence[str], format: str) -> dict[str, str]:
+    """See core.text.Wire."""
+    return asked.pick(body, paths, format)

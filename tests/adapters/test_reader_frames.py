@@ -58,7 +58,9 @@ def test_what_a_body_says_arrives_whole(said: list[Segment], times: int, unread:
     listed = Listed([Item(str(n), frozenset({(Kind.CONTENT, str(n))})) for n in range(times)], drop)
     many = [Segment((Kind.USER, "0"), "a", ("b",))] * times
     document = Document([*said, *many], "m", True, {"n": 1}, unread, listed)
-    assert joined(of_outcome(Parsed("", True, 9, document, None, b"plain"))) == Parsed("", True, 9, document, None)
+    told = {"$.user": "u"}
+    parsed = Parsed("", True, 9, document, None, b"plain", told)
+    assert joined(of_outcome(parsed)) == Parsed("", True, 9, document, None, told=told)
 
 
 @pytest.mark.parametrize("size", [0, 1, BYTES, BYTES + 1, 3 * BYTES])
@@ -70,7 +72,7 @@ def test_bodies_and_marks_arrive_whole(size: int) -> None:
     mask = Mask(spans, Verdict(Action.REDACT, Action.REDACT, redact=frozenset({"name"})), numbers=True)
     originals = {f"NAME_{n}": Original("name", str(n), str(n)) for n in range(size // 100)}
     tasks: list[Task] = [
-        Parse(Direction.REQUEST, None, body, "gzip", 9),
+        Parse(Direction.REQUEST, None, body, "gzip", 9, wants=("$.user",)),
         Rewrite(Direction.RESPONSE, CHAT, body, "", 9, 0, mask, "kind"),
     ]
     for task in tasks:

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from safeguards_extproc.core.account import Admitted, Count, Counted, Identity, Limit, Shape
+from safeguards_extproc.core.account import (
+    NOBODY,
+    NOBODY_KNOWN,
+    Admitted,
+    Count,
+    Counted,
+    Identity,
+    Limit,
+    Shape,
+)
+from safeguards_extproc.core.events import BodyMode, Opened
 
 HOURLY = Limit("hourly", ("key",), Count.REQUESTS, Shape.BUDGET, 100, 3600.0)
 SHADOW = Limit("shadow", ("key",), Count.REQUESTS, Shape.BUDGET, 100, 3600.0, enforced=False)
@@ -30,3 +40,9 @@ def test_what_only_watches_refuses_nobody() -> None:
     long = Counted(HOURLY, allowed=False, remaining=0, retry_after_s=5.0)
     assert Admitted([over]).refused is None
     assert Admitted([over, short, long]).refused is long
+
+
+def test_where_nobody_is_known_nothing_is_looked_for() -> None:
+    """The identity of an exchange without a policy of identities."""
+    opened = Opened(BodyMode.NONE, BodyMode.NONE)
+    assert (NOBODY, ()) == (NOBODY_KNOWN.identify({"authorization": "x"}, opened, {}), NOBODY_KNOWN.wants)

@@ -133,6 +133,28 @@ def test_a_light_body_is_edited_by_what_was_read_of_it():
     assert Rewrite(REQUEST, Stubborn(), body, "", LIMIT, 0, mask).run(PLAIN_WIRE) == Rewritten(reason="malformed")
 
 
+def test_a_request_tells_what_is_asked_of_it():
+    """Here or elsewhere; the bound on its answer is a feature. Nobody looks where nothing is asked."""
+    body = b'{"text": "hi", "user": "u", "max_tokens": 9}'
+
+    class Incurious:
+        pick = None
+        recognise = staticmethod(PLAIN_WIRE.recognise)
+
+    for method in ("at_once", "run"):
+        task = Parse(REQUEST, Plain(), body, "", LIMIT, wants=("$.user", "$.other", "max_tokens"))
+        parsed = getattr(task, method)(PLAIN_WIRE)
+        assert ({"$.user": "u"}, 9) == (parsed.told, parsed.document.features["max_tokens"])
+        unknown = getattr(Parse(REQUEST, None, b'{"user": "u"}', "", LIMIT, wants=("$.user",)), method)(PLAIN_WIRE)
+        assert ({"$.user": "u"}, None) == (unknown.told, unknown.format)
+        assert {} == getattr(Parse(REQUEST, Plain(), body, "", LIMIT), method)(Incurious()).told
+
+
+def test_a_malformed_body_tells_nothing():
+    """Two parsers could see two users."""
+    assert {} == Parse(REQUEST, Plain(), b'{"user": "u"', "", LIMIT, wants=("$.user",)).run(PLAIN_WIRE).told
+
+
 def test_what_is_not_done_has_an_outcome():
     """A reason, never a document."""
     assert parse(b"{}").undone() == Parsed("unavailable")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from unittest.mock import patch
 
@@ -286,6 +286,9 @@ class WatchedWire:
 
     def decoder(self, encoding: str, limit: int) -> object:
         return PLAIN_WIRE.decoder(encoding, limit)
+
+    def pick(self, body: bytes, paths: Sequence[str], format: str) -> dict[str, str]:
+        return PLAIN_WIRE.pick(body, paths, format)
 
 
 @pytest.mark.parametrize("gate", list(Gate))

@@ -31,3 +31,10 @@ def test_an_identity_stands_in_one_place() -> None:
     """Two places in one entry are a mistake; a list has one entry each."""
     with pytest.raises(pydantic.ValidationError, match="exactly one place"):
         From(attribute="source.address", value="x")
+
+
+def test_a_place_in_the_body_is_written_json() -> None:
+    """Under that key, and no other."""
+    assert From.model_validate({"json": "$.user"}).json_path == "$.user"
+    with pytest.raises(pydantic.ValidationError):
+        From.model_validate({"json_path": "$.user"})
