@@ -33,6 +33,7 @@ from safeguards_extproc.adapters.workers import Workers, WorkerSettings
 from safeguards_extproc.core.events import Opened
 from safeguards_extproc.core.exchange import Exchange
 from safeguards_extproc.core.record import Record
+from safeguards_extproc.enforcement.askers import Askers
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.load import load
@@ -130,7 +131,8 @@ def build(settings: Settings, worker: int | None = None) -> App:
     index = worker or 0
     places = {option: place.for_worker(index) for option, place in _addresses(settings).items()}
     metrics, health = Metrics(), Health()
-    policies = PolicyStore(settings.policy, load, metrics)
+    askers = askers_of(settings)
+    policies = PolicyStore(settings.policy, askers.load, metrics, lambda: askers.files)
     scorer = scorer_of(settings, policies.current, metrics)
     sink = _sink(settings, index, metrics)
     producer = settings.producer or producer_id()
@@ -158,6 +160,11 @@ def build(settings: Settings, worker: int | None = None) -> App:
         _certificates(settings),
     )
     return App(places.get("--metrics"), metrics, health, policies, scorer, sink, shared, server)
+
+
+def askers_of(settings: Settings) -> Askers:
+    """Who says who asks."""
+    return Askers(settings.identity_keys, load, alone=settings.workers == 1)
 
 
 def _addresses(settings: Settings) -> dict[str, Address]:
@@ -234,7 +241,7 @@ def serve(settings: Settings) -> int:
     """Serve until told to end; the exit status. ConfigError where the settings or the policy cannot be used."""
     worker = workers.index()
     if settings.workers > 1 and worker is None:
-        load(settings.policy)  # a mistake is said once, here, and not by every worker
+        askers_of(settings).load(settings.policy)  # a mistake is said once, here, and not by every worker
         check_apart(_addresses(settings), settings.workers)
         command = [sys.executable, "-m", "safeguards_extproc", *sys.argv[1:]]
         stop_s = settings.drain_delay_s + settings.drain_limit_s + 10

@@ -74,6 +74,9 @@ def serve(
         str, typer.Option(help="go-on or refuse, where records cannot be written.", envvar=_env("ON_RECORD_FAILURE"))
     ] = "go-on",
     producer: Annotated[str, typer.Option(help="Name of this process in records.", envvar=_env("PRODUCER"))] = "",
+    identity_keys: Annotated[
+        Path | None, typer.Option(help="Keys that pseudonyms are made with (YAML).", envvar=_env("IDENTITY_KEYS"))
+    ] = None,
     tls_certificate: Annotated[str, typer.Option(help="PEM file with our chain.", envvar=_env("TLS_CERTIFICATE"))] = "",
     tls_key: Annotated[str, typer.Option(help="PEM file with its key.", envvar=_env("TLS_KEY"))] = "",
     tls_client_ca: Annotated[
@@ -114,6 +117,7 @@ def serve(
         records=records,
         on_record_failure=cast(OnRecordFailure, _one_of("--on-record-failure", on_record_failure, ("go-on", "refuse"))),
         producer=producer,
+        identity_keys=identity_keys,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         tls_client_ca=tls_client_ca,

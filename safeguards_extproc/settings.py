@@ -20,8 +20,9 @@ OnRecordFailure = Literal["go-on", "refuse"]
 class Settings:
     """Addresses are "host:port", ":port" or "unix:///path"; an empty one is not served. Times are seconds.
 
-    `records` is a file that decision records are appended to. `tls_client_ca` makes TLS mutual. `drain_delay_s` is
-    how long Envoy has to notice that health says no; `drain_limit_s` how long streams may then go on.
+    `records` is a file that decision records are appended to, `identity_keys` one with the keys of pseudonyms.
+    `tls_client_ca` makes TLS mutual. `drain_delay_s` is how long Envoy has to notice that health says no;
+    `drain_limit_s` how long streams may then go on.
     """
 
     policy: Path
@@ -36,6 +37,7 @@ class Settings:
     records: Path | None = None
     on_record_failure: OnRecordFailure = "go-on"
     producer: str = ""
+    identity_keys: Path | None = None
     tls_certificate: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""

@@ -10,7 +10,7 @@ Header values are octets (RFC 9110 5.5): they become str and bytes again as ISO 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode  # type: ignore[import-untyped]
@@ -18,6 +18,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (  # type: ignore[i
     HttpHeaders,
     ProcessingRequest,
 )
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import DecodeError
 
 from safeguards_extproc.core.effects import AnswerBody, Metadata, Refuse, SendBody, SendHeaders, SendTrailers
@@ -65,7 +66,8 @@ def opened(raw: bytes) -> tuple[Opened, Message]:
     request, response = _BODY_MODES.get(config.request_body_mode), _BODY_MODES.get(config.response_body_mode)
     if request is None or response is None:
         raise IllegalEvent("a body mode that is not supported")
-    return Opened(request, response, message.observability_mode, _attributes(message)), _event(message)
+    attributes, metadata = _attributes(message), _Metadata(message) if message.HasField("metadata_context") else {}
+    return Opened(request, response, message.observability_mode, attributes, metadata), _event(message)
 
 
 def decode(raw: bytes) -> Message:
@@ -81,15 +83,44 @@ def _parse(raw: bytes) -> ProcessingRequest:
 
 
 def _attributes(message: ProcessingRequest) -> dict[str, str]:
-    """Those of `request_attributes` that are strings of a fair length; a longer one is left out, not cut."""
+    """Those of `request_attributes` that are strings of a fair length; a longer one is left out, not cut. Their order
+    is that of a hash table: of too many, the first by name are read."""
     if FILTER not in message.attributes:
         return {}
     found: dict[str, str] = {}
     for name, value in message.attributes[FILTER].fields.items():
         said = value.string_value
-        if said and len(name) <= ATTRIBUTE_NAME and len(said) <= ATTRIBUTE_CHARS and len(found) < ATTRIBUTES:
+        if said and len(name) <= ATTRIBUTE_NAME and len(said) <= ATTRIBUTE_CHARS:
             found[name] = said
-    return found
+    return found if len(found) <= ATTRIBUTES else {name: found[name] for name in sorted(found)[:ATTRIBUTES]}
+
+
+class _Metadata(Mapping[str, object]):
+    """`metadata_context.filter_metadata`, each namespace read when it is asked for: most streams ask for none."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: ProcessingRequest) -> None:
+        self._message = message
+
+    def __getitem__(self, namespace: str) -> object:
+        found = self._message.metadata_context.filter_metadata
+        if namespace not in found:
+            raise KeyError(namespace)
+        try:
+            said: object = MessageToDict(found[namespace])
+        except (SerializeToJsonError, ValueError):  # a number that JSON does not know
+            return {}
+        return said
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._message.metadata_context.filter_metadata)
+
+    def __len__(self) -> int:
+        return len(self._message.metadata_context.filter_metadata)
+
+    def __repr__(self) -> str:
+        return f"Metadata({len(self)} namespaces)"
 
 
 def _event(message: ProcessingRequest) -> Message:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -38,23 +38,32 @@ class Observer(Protocol):
 
 
 Snapshot = TypeVar("Snapshot", bound=Policy)
+Stamp = tuple[int, int, int]
 
 
 class PolicyStore(Generic[Snapshot]):
     """Holds the snapshot. `load` reads and checks a file; ConfigError if it cannot be used."""
 
-    def __init__(self, path: Path, load: Callable[[Path], Snapshot], observer: Observer) -> None:
-        """Loads the first snapshot. Raises ConfigError: a filter does not start without a policy."""
-        self._path, self._load, self._observer = path, load, observer
-        self._stamp = self._look()
+    def __init__(
+        self,
+        path: Path,
+        load: Callable[[Path], Snapshot],
+        observer: Observer,
+        beside: Callable[[], Sequence[Path]] = tuple,
+    ) -> None:
+        """Loads the first snapshot. Raises ConfigError: a filter does not start without a policy. `beside` are other
+        files that `load` read last; a change of one is a change of the policy."""
+        self._path, self._load, self._observer, self._beside = path, load, observer, beside
+        before = self._look()
         self.current: Snapshot = load(path)
+        self._seen = self._seen_since(before)
         self.stale = False
         observer.policy_loaded(self.current.digest, time.time())
         log.info("policy loaded", path=str(path), digest=self.current.digest)
 
     async def reload(self) -> bool:
         """Read the file again; whether it is in force now. Compiling runs in a thread: streams go on meanwhile."""
-        self._stamp = self._look()
+        self._seen = before = self._look()
         try:
             policy = await asyncio.to_thread(self._load, self._path)
         except ConfigError as error:
@@ -63,7 +72,7 @@ class PolicyStore(Generic[Snapshot]):
             for problem in _problems(error, self._path):
                 log.error("policy not loaded, the old one stays", path=str(self._path), problem=problem)
             return False
-        self.stale = False
+        self.stale, self._seen = False, self._seen_since(before)
         if policy.digest != self.current.digest:
             self.current = policy
             log.info("policy loaded", path=str(self._path), digest=policy.digest)
@@ -74,16 +83,24 @@ class PolicyStore(Generic[Snapshot]):
         """Reload whenever the file has changed; until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if self._look() != self._stamp:
+            if self._look() != self._seen:
                 await self.reload()
 
-    def _look(self) -> tuple[int, int, int]:
-        """Changes whenever the file does, a swapped symbolic link (as Kubernetes mounts a ConfigMap) included."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return (0, 0, 0)
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
+    def _look(self) -> dict[Path, Stamp]:
+        """Changes whenever a file does, a swapped symbolic link (as Kubernetes mounts a ConfigMap) included."""
+        return {path: _stamp(path) for path in (self._path, *self._beside())}
+
+    def _seen_since(self, before: dict[Path, Stamp]) -> dict[Path, Stamp]:
+        """The files as they were before they were read; those that only reading has named, as they are now."""
+        return {path: before.get(path, stamp) for path, stamp in self._look().items()}
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 
 def _problems(error: ConfigError, path: Path) -> list[str]:

@@ -29,13 +29,18 @@ class BodyMode(enum.StrEnum):
 class Opened:
     """The conventions of this stream, from its first message.
 
-    `attributes` are Envoy's own words on the request by their CEL names ("xds.route_name"), where it sends them.
+    `attributes` are Envoy's own words on the request by their CEL names ("xds.route_name"), where it sends them;
+    `metadata` is what its filters have found out, by namespace, as plain data.
     """
 
     request: BodyMode
     response: BodyMode
     silent: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Opened({self.request.value}, {self.response.value}, {len(self.attributes)} attributes)"
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from safeguards_extproc.detectors.hiding import hidden, unfinished
 from safeguards_extproc.detectors.sieve import Sieve
 from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
-from safeguards_extproc.policy import apis, checks, conditions
+from safeguards_extproc.policy import apis, checks, conditions, identify
 from safeguards_extproc.policy.apis import Apis
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
 from safeguards_extproc.policy.conditions import Condition
@@ -243,6 +243,7 @@ def compile_policy(
     asked = conditions.conditions(document, source, names, problems)
     problems += checks.check(document, source, inventory, rules)
     problems += conditions.check(document, source, asked, reaches)
+    problems += identify.check(document.identity, source)
     if problems:
         raise PolicyError(checks.in_order(problems))
     uninspectable = document.uninspectable.model_dump(mode="json", by_alias=True)

@@ -7,7 +7,7 @@ from envoy.config.core.v3.base_pb2 import HeaderMap, HeaderValue, HeaderValueOpt
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode  # type: ignore[import-untyped]
 from envoy.service.ext_proc.v3 import external_processor_pb2 as pb  # type: ignore[import-untyped]
 from google.protobuf.json_format import MessageToDict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.adapters import extproc
@@ -237,3 +237,23 @@ def test_attributes_are_bounded() -> None:
     """A path that is too long is left out: a part of it could be another path."""
     assert {} == with_attributes({"request.path": "/" + "x" * 8192, "n" * 129: "x"}).attributes
     assert 32 == len(with_attributes({f"a{number}": "x" for number in range(99)}).attributes)
+
+
+@given(st.permutations([f"a{number:02}" for number in range(40)]))
+@settings(max_examples=10)
+def test_of_too_many_attributes_the_same_are_read(names: list[str]) -> None:
+    """In whatever order they come: a route's name must not be there one time and gone the next."""
+    assert [f"a{number:02}" for number in range(32)] == sorted(with_attributes(dict.fromkeys(names, "x")).attributes)
+
+
+def test_the_first_message_brings_what_filters_found_out() -> None:
+    """Each namespace as plain data, whole numbers as such; a number that JSON does not know makes it empty."""
+    message = pb.ProcessingRequest(request_headers=headers([]), protocol_config=config(0, 0))
+    claims = {"sub": "ann", "level": 3, "groups": ["a"], "deep": {"on": True, "none": None}}
+    message.metadata_context.filter_metadata["envoy.filters.http.jwt_authn"].update({"jwt": claims})
+    message.metadata_context.filter_metadata["odd"].update({"n": float("inf")})
+    opened = extproc.opened(message.SerializeToString())[0]
+    assert {"jwt": claims} == opened.metadata["envoy.filters.http.jwt_authn"]
+    assert {"envoy.filters.http.jwt_authn", "odd"} == set(opened.metadata)
+    assert ({}, None) == (opened.metadata["odd"], opened.metadata.get("other"))
+    assert "ann" not in repr(opened) + repr(opened.metadata)

@@ -64,6 +64,27 @@ async def test_a_bad_file_keeps_the_old_policy(tmp_path):
     assert (store.current.digest, store.stale) == ("TWO", False)
 
 
+async def test_a_file_beside_the_policy_is_watched(tmp_path, monkeypatch):
+    """Once it was read: keys change without the policy. What changes while it is loaded is not missed."""
+    monkeypatch.setattr(policy_store, "LOOK_EVERY_S", 0.001)
+    file, keys, read = tmp_path / "policy", tmp_path / "keys", []
+    file.write_text("ONE")
+    keys.write_text("1")
+    changed = asyncio.Event()
+
+    def load_both(path):
+        read.append(keys.read_text())
+        changed.set() if read[-1] == "22" else None
+        return load(path)
+
+    store = PolicyStore(file, load_both, Seen(), lambda: [keys] if read else [])
+    watching = asyncio.create_task(store.watch())
+    keys.write_text("22")
+    await asyncio.wait_for(changed.wait(), 10)
+    watching.cancel()
+    assert ["1", "22"] == read
+
+
 async def test_every_problem_is_told_by_its_line(tmp_path):
     """However many there are and however long the path: a log takes short values of one line, and shows them."""
     folder = tmp_path / "-".join(["long"] * 40)
