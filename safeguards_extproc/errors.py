@@ -6,6 +6,7 @@
     │   ├── IllegalEvent       Envoy sent a message that the lifecycle table does not allow
     │   └── MalformedBody      client or provider sent what its format forbids
     ├── LimitExceeded          too large, too deep, held too long
+    ├── NotAllowed             the ledger's rules forbid what somebody asked for; nothing was written
     ├── StoreError             counters or standings cannot be had now: a value where they are asked for
     └── DetectorError          unavailable, timeout, bad response: becomes a value at the adapter
 
@@ -84,6 +85,13 @@ class LimitExceeded(SafeguardsError):
     def __init__(self, limit: str) -> None:
         self.limit = limit
         super().__init__(f"over {limit}")
+
+
+class NotAllowed(SafeguardsError):
+    """The rules of the ledger forbid it: undoing what is undone, deciding an appeal against oneself, acting on more
+    than one person may. Nothing was written; the message says why and what would be allowed."""
+
+    code = "not-allowed"
 
 
 class StoreError(SafeguardsError):
