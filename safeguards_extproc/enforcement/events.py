@@ -47,6 +47,8 @@ UNDOING = frozenset({Kind.UNDO, Kind.OVERTURN})
 
 _FLAG = re.compile(r"[a-z_][a-z0-9_]{0,63}")
 _MOST_EVIDENCE = 1000
+_LAST = 253_402_300_799.0
+"""The end of the year 9999, the last that a date can be written in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,7 @@ def check(event: Event) -> None:
 
 
 def _check_times(event: Event) -> None:
-    if not all(math.isfinite(each) and each >= 0 for each in (event.at, event.until, event.due)):
+    if not all(0 <= each <= _LAST for each in (event.at, event.until, event.due)):
         raise NotAllowed("times are seconds since the epoch")
     if event.until and event.until <= event.at:
         raise NotAllowed("it would end before it begins: until lies in the past")
