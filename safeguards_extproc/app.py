@@ -82,6 +82,7 @@ class App:
                 watcher.cancel()
             await self.scorer.close()
             await self.shared.reader.close()
+            await self.shared.settled()
             self.sink.close()
             stop_metrics()
 
@@ -141,7 +142,8 @@ def build(settings: Settings, worker: int | None = None) -> App:
     )
 
     def begin(opened: Opened, at: float) -> Exchange:
-        return Exchange(policies.current, wire, new_id(), opened, at)
+        policy = policies.current
+        return Exchange(policy, wire, new_id(), opened, at, askers.of(policy))
 
     reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
     escalations = Escalations(metrics)

@@ -28,6 +28,7 @@ from prometheus_client.metrics_core import Metric as Collected
 from prometheus_client.registry import Collector
 
 from safeguards_extproc import __version__
+from safeguards_extproc.core.account import Admitted
 from safeguards_extproc.core.record import Phase, Record
 
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -90,6 +91,9 @@ METRICS = tuple(
         ("record_bytes_total", "Bytes of decision records handed to the operating system.", (), ()),
         ("record_failures_total", "Writes of decision records that failed, and why.", ("reason",), ()),
         ("records_lost_total", "Decision records that were given up.", (), ()),
+        ("admissions_total", "Exchanges that asked whether they may go on, by who counted.", ("source", "result"), ()),
+        ("limits_total", "Admissions that found a limit near or over.", ("limit", "mode", "state"), ()),
+        ("settlements_lost_total", "Exchanges whose use could not be told to the store of limits.", (), ()),
         ("degraded", "1 where the service works with less than it should.", ("what",), ()),
     )
 )
@@ -212,6 +216,19 @@ class Metrics(Collector):
     def fault(self, where: str) -> None:
         """A bug or a broken promise."""
         self._of["faults_total"].add(1, where)
+
+    def admitted(self, answer: Admitted) -> None:
+        """An exchange was admitted, or was not."""
+        of = self._of
+        of["admissions_total"].add(1, answer.source, "refused" if answer.refused is not None else "admitted")
+        for each in answer.counted:
+            if each.near:
+                mode = "enforce" if each.limit.enforced else "shadow"
+                of["limits_total"].add(1, each.limit.name, mode, "near" if each.allowed else "over")
+
+    def settlements_lost(self, count: int) -> None:
+        """Settlements were given up."""
+        self._of["settlements_lost_total"].add(count)
 
     def detector(self, detector: str, failure: str, seconds: float) -> None:
         """A detector's answer; `failure` is "" or a slug of errors.FAILURES."""

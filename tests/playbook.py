@@ -12,9 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from safeguards_extproc.core import account
+from safeguards_extproc.core.account import NOBODY_KNOWN, Admission, Who
 from safeguards_extproc.core.aside import Outcome
 from safeguards_extproc.core.decision import Policy, Result
 from safeguards_extproc.core.effects import (
+    Admit,
     AnswerBody,
     Cancel,
     Classify,
@@ -29,6 +32,7 @@ from safeguards_extproc.core.effects import (
 )
 from safeguards_extproc.core.events import (
     Aborted,
+    Admitted,
     Body,
     BodyMode,
     Event,
@@ -48,6 +52,9 @@ REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
 
 Model = Callable[[str], dict[str, float]]
 """Scores of one text, by "detector.label"."""
+
+Accounts = Callable[[Admission], account.Admitted]
+"""The answer to an admission."""
 
 
 def chunks(data: bytes, size: int) -> list[bytes]:
@@ -85,7 +92,8 @@ class Conversation:
     """An exchange with an Envoy that does what the real one does with our answers.
 
     What is to be done elsewhere is done at once; without `aside` it waits until `offloaded` is called. `model` scores
-    texts; None leaves Classify unanswered until `answer` is called. Everything fed is kept in `log`.
+    texts; None leaves Classify unanswered until `answer` is called. `accounts` admit; None leaves Admit unanswered
+    until `admitted` is called. Everything fed is kept in `log`.
     """
 
     def __init__(
@@ -99,9 +107,14 @@ class Conversation:
         model: Model | None = None,
         wire: Wire = PLAIN_WIRE,
         attributes: Mapping[str, str] | None = None,
+        who: Who = NOBODY_KNOWN,
+        accounts: Accounts | None = None,
     ) -> None:
         self.opened = Opened(mode, response_mode or mode, silent, attributes or {})
-        self.exchange = Exchange(policy, wire, "exchange-1", self.opened, 1.0)
+        self.exchange = Exchange(policy, wire, "exchange-1", self.opened, 1.0, who)
+        self.accounts = accounts
+        self.admission: Admission | None = None
+        self.undecided = False
         self.model, self.aside = model, aside
         self.seen = {REQUEST: Seen(), RESPONSE: Seen()}
         self.refused: Refuse | None = None
@@ -133,6 +146,8 @@ class Conversation:
             self._carry_out(effect)
         while self.away and self.aside:
             self.offloaded()
+        if self.undecided and self.accounts is not None and self.admission is not None:
+            self.admitted(self.accounts(self.admission))
         while TURN in self.timers:
             self.fire(TURN)
         if self.model is not None:
@@ -153,6 +168,12 @@ class Conversation:
         """Answer the first Offload: with `outcome`, or by doing what it says."""
         asked = self.away.pop(0)
         return self.feed(Offloaded(asked.direction, outcome or asked.task.run(self.wire)))
+
+    def admitted(self, answer: account.Admitted) -> list[Effect]:
+        """Answer the Admit."""
+        assert self.undecided, "nobody asks"
+        self.undecided = False
+        return self.feed(Admitted(answer))
 
     def fire(self, timer: str) -> list[Effect]:
         """Let a timer go off."""
@@ -222,6 +243,10 @@ class Conversation:
         match effect:
             case Keep():
                 self.records.append(effect.record)
+            case Admit():
+                assert self.admission is None, "asked twice"
+                assert not self.records, "asked after the record was kept"
+                self.admission, self.undecided = effect.admission, True
             case Classify():
                 self.out.append(effect)
             case Offload():

@@ -50,7 +50,7 @@ ssl subprocess tempfile threading time urllib uuid
 IMPURE_CALLS = "open print input __import__ now utcnow today"
 
 WORLDS = {
-    "Envoy": "asking dues escalations extproc health listener server shared stream tls workers",
+    "Envoy": "admitting asking dues escalations extproc health listener server shared stream tls workers",
     "a worker's reader": "reader reader_frames reader_process",
     "Redis": "redis_link redis_limits redis_standings redis_intake redis_campaigns",
     "models": "batching breaker embedded endpoint kserve triton",

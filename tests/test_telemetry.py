@@ -12,6 +12,7 @@ import threading
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from safeguards_extproc.adapters.escalations import Escalations
+from safeguards_extproc.core.account import Admitted, Count, Counted, Limit, Shape
 from safeguards_extproc.core.decision import Action, Escalation, Model
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks, FiredRule, Items, Phase, Record
 from safeguards_extproc.telemetry import LONGEST_VALUE, METRICS, MOST_SERIES, Metrics, configure_logging, plain_only
@@ -59,6 +61,24 @@ RECORD = Record(
         restored={"email": 3}, items=Items(9, 3, 2), account=Account(released_unscanned=True, coverage="empty")
     ),
 )
+
+
+def test_admissions_are_counted_with_the_limits_that_they_found() -> None:
+    """By who counted and what came of it; a limit that is near or over, and whether that is in shadow."""
+    limit = Limit("requests", (), Count.REQUESTS, Shape.BUDGET, 10)
+    metrics = Metrics()
+    metrics.admitted(
+        Admitted([Counted(limit, True, 9), Counted(replace(limit, name="trial", enforced=False), False, 0)])
+    )
+    metrics.admitted(Admitted([Counted(limit, False, 0)], source="store"))
+    metrics.admitted(Admitted([Counted(limit, True, 1)], source="local"))
+    metrics.settlements_lost(3)
+    assert value(metrics, "admissions_total", source="none", result="admitted") == 1
+    assert value(metrics, "admissions_total", source="store", result="refused") == 1
+    assert value(metrics, "limits_total", limit="trial", mode="shadow", state="over") == 1
+    assert value(metrics, "limits_total", limit="requests", mode="enforce", state="over") == 1
+    assert value(metrics, "limits_total", limit="requests", mode="enforce", state="near") == 1
+    assert value(metrics, "settlements_lost_total") == 3
 
 
 def test_a_record_is_counted_once_in_each_thing_it_says() -> None:

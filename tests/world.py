@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from safeguards_extproc.core.account import Charge, Identity
 from safeguards_extproc.core.decision import (
     SEVERITY,
     Action,
@@ -136,7 +137,9 @@ class Plain:
         return PlainReader()
 
     def refuse(self, refusal: Refusal) -> Answer:
-        status = {"too-large": 413, "timeout": 408, "unsupported-encoding": 415}.get(refusal.reason, 400)
+        status = {"throttled": 429, "too-large": 413, "timeout": 408, "unsupported-encoding": 415}.get(
+            refusal.reason, 400
+        )
         return Answer(status, [("content-type", "application/json")], b'{"error": "refused"}')
 
     def answer(self, refusal: Refusal, *, model: str, streamed: bool) -> Answer:
@@ -229,6 +232,30 @@ class WordPolicy:
     message: str = "No."
     whens: Mapping[str, Condition] = field(default_factory=lambda: WHENS)
 
+    charged: Callable[[Identity, str, int, int, int], Sequence[Charge]] | None = None
+
+    @property
+    def admits(self) -> bool:
+        return self.charged is not None
+
+    def charges(
+        self, identity: Identity, model: str, prompt_tokens: int, max_tokens: int, bytes: int
+    ) -> Sequence[Charge]:
+        return self.charged(identity, model, prompt_tokens, max_tokens, bytes) if self.charged else ()
+
+    def admit(self, facts: Facts) -> Verdict:
+        refused = facts.admission.refused if facts.admission is not None else None
+        if refused is None:
+            return Verdict()
+        name = f"limit:{refused.limit.name}"
+        return Verdict(
+            Action.THROTTLE,
+            Action.THROTTLE,
+            (Fired(name, Action.THROTTLE, True),),
+            reason="throttled",
+            retry_after_s=7,
+        )
+
     def due(
         self, detector: str, direction: Direction, scores: Mapping[str, float], features: Mapping[str, Value]
     ) -> bool:
@@ -260,6 +287,8 @@ class WordPolicy:
         return None
 
     def decide(self, facts: Facts) -> Verdict:
+        if (admitted := self.admit(facts)).action is not Action.ALLOW:
+            return admitted
         seen: dict[str, float] = {}
         for scores in facts.scores.values():
             for name, score in scores.items():

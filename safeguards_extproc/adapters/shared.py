@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from safeguards_extproc.adapters.escalations import Escalations
+from safeguards_extproc.core.account import Admission, Admitted, Settlement
 from safeguards_extproc.core.aside import Outcome, Task
 from safeguards_extproc.core.effects import Effect
 from safeguards_extproc.core.events import Event, Opened
-from safeguards_extproc.ports import Reader, RecordSink, Scorer
+from safeguards_extproc.ports import Accounts, Reader, RecordSink, Scorer
 
 if TYPE_CHECKING:
     from safeguards_extproc.adapters.stream import Stream
@@ -52,7 +53,11 @@ class Telemetry(Protocol):
         ...
 
     def fault(self, where: str) -> None:
-        """A bug or a broken promise: "exchange", "scorer", "reader" or "peer"."""
+        """A bug or a broken promise: "exchange", "scorer", "reader", "accounts" or "peer"."""
+        ...
+
+    def admitted(self, answer: Admitted) -> None:
+        """An exchange was admitted, or was not."""
         ...
 
 
@@ -67,12 +72,25 @@ class NoTelemetry:
 
     def fault(self, where: str) -> None: ...
 
+    def admitted(self, answer: Admitted) -> None: ...
+
 
 class NoReader:
     """Reads no large body: each is judged as one that could not be read."""
 
     async def do(self, task: Task) -> Outcome:
         return task.undone()
+
+    async def close(self) -> None: ...
+
+
+class NoAccounts:
+    """Counts nothing, and knows of nobody anything but good."""
+
+    async def admit(self, admission: Admission) -> Admitted:
+        return Admitted()
+
+    def settle(self, settlement: Settlement) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -94,7 +112,8 @@ class StreamLimits:
 class Shared:
     """What all streams of a process share. `held` is the sum over `streams`; `sequence` counts records.
 
-    `unrecordable` says whether new exchanges are refused because their records could not be kept.
+    `admitting` are admissions under way, some of streams that are no more. `unrecordable` says whether new exchanges
+    are refused because their records could not be kept.
     """
 
     begin: Callable[[Opened, float], Exchange]
@@ -106,6 +125,8 @@ class Shared:
     reader: Reader = field(default_factory=NoReader)
     unrecordable: Callable[[], bool] = lambda: False
     escalations: Escalations = field(default_factory=Escalations)
+    accounts: Accounts = field(default_factory=NoAccounts)
+    admitting: set[asyncio.Task[None]] = field(default_factory=set)
     streams: set[Stream] = field(default_factory=set)
     held: int = 0
     sequence: int = 0
@@ -128,6 +149,12 @@ class Shared:
         self.streams.discard(stream)
         if self.closing and not self.streams:
             self._empty.set()
+
+    async def settled(self) -> None:
+        """Wait until no admission is under way, and let go of the accounts."""
+        while self.admitting:
+            await asyncio.wait(self.admitting)
+        await self.accounts.close()
 
     async def empty(self) -> None:
         """Take no stream any more, and wait until none is left."""

@@ -21,10 +21,12 @@ import structlog
 from grpc.aio import EOF  # type: ignore[attr-defined]
 
 from safeguards_extproc.adapters import extproc
+from safeguards_extproc.adapters.admitting import Admitting
 from safeguards_extproc.adapters.asking import Asking
 from safeguards_extproc.adapters.dues import Dues
 from safeguards_extproc.adapters.shared import Exchange, Shared
 from safeguards_extproc.core.effects import (
+    Admit,
     AnswerBody,
     Cancel,
     Classify,
@@ -37,7 +39,7 @@ from safeguards_extproc.core.effects import (
     Spare,
     Wake,
 )
-from safeguards_extproc.core.events import Aborted, Event, Offloaded, Scored, Woke
+from safeguards_extproc.core.events import Aborted, Admitted, Event, Offloaded, Scored, Woke
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import PeerError
 
@@ -73,6 +75,7 @@ class Stream:
         self._loop = loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._asking: Asking | None = None
+        self._admitting: Admitting | None = None
         self._exchange: Exchange | None = None
         self._dues: Dues | None = None
         self._outbox: deque[bytes] = deque()
@@ -180,6 +183,8 @@ class Stream:
                     reading = self._loop.create_task(self._offload(effect))
                     self._readings.add(reading)
                     reading.add_done_callback(self._readings.discard)
+                case Admit():
+                    self._admitting = Admitting(self._shared, effect.admission, self._deliver, self._note)
                 case Wake():
                     self._wake(effect)
                 case Keep():
@@ -194,6 +199,8 @@ class Stream:
         record.producer, record.sequence = shared.producer, shared.sequence
         shared.sequence += 1
         shared.sink.keep(record)
+        if self._admitting is not None:
+            self._admitting.keep(record)
 
     async def _offload(self, effect: Offload) -> None:
         """Have it done; whatever the reader does, there is an outcome."""
@@ -214,7 +221,7 @@ class Stream:
         del self._timers[timer]
         self._deliver(Woke(timer))
 
-    def _deliver(self, event: Scored | Offloaded | Woke) -> None:
+    def _deliver(self, event: Scored | Offloaded | Admitted | Woke) -> None:
         """What happens between Envoy's messages."""
         exchange = self._exchange
         if self._disposed or self._end is not None or exchange is None:

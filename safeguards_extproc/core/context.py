@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from safeguards_extproc.core.admission import Desk
 from safeguards_extproc.core.decision import Action, Policy, Route, Value, Verdict
 from safeguards_extproc.core.effects import Effect, Metadata, Refuse
 from safeguards_extproc.core.events import BodyMode, Opened
@@ -26,7 +27,7 @@ class Context:
 
     `pending`: no header tells the format, and the request's body may yet. `bare`: the request has no body. `originals`
     is what was replaced in the request and belongs back into its answer, `question` what the request asks, if some
-    model reads that beside the answer.
+    model reads that beside the answer. `desk` is where it asks for its admission, if the policy has it ask.
     """
 
     policy: Policy
@@ -45,6 +46,7 @@ class Context:
     bare: bool = False
     originals: Originals = field(default_factory=Originals)
     question: Question | None = None
+    desk: Desk | None = None
 
     def resolve(self, name: str, fields: Mapping[str, str]) -> None:
         """Find the format: what the policy declares itself comes before what the wire knows."""
@@ -55,6 +57,11 @@ class Context:
     def unclaimed(self) -> bool:
         """Whether no header tells the format, and none was named."""
         return self.route.format == "auto" and self.format is not None and self.format.name == "opaque"
+
+    @property
+    def limits(self) -> Sequence[tuple[str, str]]:
+        """Headers that tell whoever asked about limits."""
+        return self.desk.told if self.desk is not None else ()
 
     def ms(self) -> float:
         """Milliseconds since the exchange began."""
@@ -90,7 +97,7 @@ class Context:
     def refuse(self, verdict: Verdict, outcome: str, metadata: Metadata, *, as_error: bool) -> int:
         """Answer the client ourselves; returns the status."""
         answer = self.answer(verdict, as_error=as_error, streamed=self.streamed)
-        headers = [*answer.headers, (OURS + "id", self.id), (OURS + "outcome", outcome)]
+        headers = [*answer.headers, (OURS + "id", self.id), (OURS + "outcome", outcome), *self.limits]
         self.out.append(Refuse(answer.status, headers, answer.body, f"safeguards_{outcome}", metadata))
         return answer.status
 

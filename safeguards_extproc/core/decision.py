@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from safeguards_extproc.core.account import Admitted, Charge, Identity
 from safeguards_extproc.core.text import Direction, Format, Kind
 
 Value = int | float | bool | str
@@ -142,6 +143,8 @@ class Facts:
     Where an answer lists items, `outside` is what is known of its text that is in none of them, and `items` what is
     known of each by itself, once all of that is known: rules that drop judge these. `outside` is None where no answer
     lists any.
+
+    `admission` is what a request that asked for its admission was told.
     """
 
     direction: Direction
@@ -152,6 +155,7 @@ class Facts:
     uninspectable: str = ""
     outside: Facts | None = None
     items: Sequence[Facts] = ()
+    admission: Admitted | None = None
 
     def absorb(self, kind: Kind, scores: Mapping[str, float]) -> bool:
         """Take the maximum of what was known and `scores`; whether that is more than was known."""
@@ -267,6 +271,21 @@ class Policy(Protocol):
 
     def decide(self, facts: Facts) -> Verdict:
         """Total: every `Facts` has a verdict, and none raises."""
+        ...
+
+    @property
+    def admits(self) -> bool:
+        """Whether an exchange asks for its admission."""
+        ...
+
+    def charges(
+        self, identity: Identity, model: str, prompt_tokens: int, max_tokens: int, bytes: int
+    ) -> Sequence[Charge]:
+        """What an exchange costs. `max_tokens` is the most that its answer may have, 0 if it does not say."""
+        ...
+
+    def admit(self, facts: Facts) -> Verdict:
+        """The verdict by `facts.admission` alone, before anything else is known. Total."""
         ...
 
     def due(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from safeguards_extproc.core.account import Admission
 from safeguards_extproc.core.aside import Task
 from safeguards_extproc.core.decision import Model
 from safeguards_extproc.core.record import Record
@@ -117,6 +118,13 @@ class Cancel:
 
 
 @dataclass(slots=True)
+class Admit:
+    """Ask whether the exchange may go on. Answered by Admitted, and settled when the record is kept; at most one."""
+
+    admission: Admission
+
+
+@dataclass(slots=True)
 class Wake:
     """Say `Woke(timer)` after so many seconds. A timer that is set again starts anew."""
 
@@ -131,4 +139,17 @@ class Keep:
     record: Record
 
 
-Effect = SendHeaders | SendBody | AnswerBody | SendTrailers | Refuse | Classify | Spare | Offload | Cancel | Wake | Keep
+Effect = (
+    SendHeaders
+    | SendBody
+    | AnswerBody
+    | SendTrailers
+    | Refuse
+    | Classify
+    | Spare
+    | Offload
+    | Cancel
+    | Admit
+    | Wake
+    | Keep
+)

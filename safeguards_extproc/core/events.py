@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from safeguards_extproc.core import account
 from safeguards_extproc.core.aside import Outcome
 from safeguards_extproc.core.decision import Result
 from safeguards_extproc.core.text import Direction
@@ -96,6 +97,14 @@ class Offloaded:
 
 
 @dataclass(slots=True)
+class Admitted:
+    """The answer to `effects.Admit`."""
+
+    answer: account.Admitted
+    at: float = 0.0
+
+
+@dataclass(slots=True)
 class Woke:
     """The answer to `effects.Wake` with the same timer."""
 
@@ -111,4 +120,4 @@ class Aborted:
     at: float = 0.0
 
 
-Event = Headers | Body | Trailers | Scored | Offloaded | Woke | Aborted
+Event = Headers | Body | Trailers | Scored | Offloaded | Admitted | Woke | Aborted

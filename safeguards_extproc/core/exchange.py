@@ -6,12 +6,26 @@ It never awaits, never reads a clock, never logs. Every exchange ends in exactly
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 from safeguards_extproc.core import context as shared
+from safeguards_extproc.core.account import NOBODY_KNOWN, Who
+from safeguards_extproc.core.admission import Desk
 from safeguards_extproc.core.context import Context
-from safeguards_extproc.core.decision import SEVERITY, Action, Policy, Verdict
+from safeguards_extproc.core.decision import SEVERITY, Action, Policy, Release, Verdict
 from safeguards_extproc.core.effects import Effect, Keep, Metadata, Wake
-from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Offloaded, Opened, Scored, Trailers, Woke
+from safeguards_extproc.core.events import (
+    Aborted,
+    Admitted,
+    Body,
+    Event,
+    Headers,
+    Offloaded,
+    Opened,
+    Scored,
+    Trailers,
+    Woke,
+)
 from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.request import RequestLane
@@ -26,12 +40,15 @@ TURN = "turn"
 
 
 class Exchange:
-    """`policy` is the snapshot that this exchange keeps to its end. `at` is the time of the first message, seconds."""
+    """`policy` is the snapshot that this exchange keeps to its end, `who` says by it who asks. `at` is the time of the
+    first message, seconds."""
 
-    def __init__(self, policy: Policy, wire: Wire, id: str, opened: Opened, at: float) -> None:
+    def __init__(self, policy: Policy, wire: Wire, id: str, opened: Opened, at: float, who: Who = NOBODY_KNOWN) -> None:
         self._ctx = Context(policy, wire, id, opened, [], itertools.count(1), at, at)
         if any(model.exchange for model in policy.models):
             self._ctx.question = Question(policy.views)
+        if policy.admits:
+            self._ctx.desk = Desk(policy, who, id, opened, self._ctx.out)
         self._lanes: tuple[RequestLane, ResponseLane] | None = None
         self._kept = self._over = False
         self._method = self._trace = ""
@@ -73,10 +90,15 @@ class Exchange:
 
     @property
     def waiting(self) -> bool:
-        """Scores are out, turns are to come or work is done elsewhere, and the record waits for them."""
-        request, response = self._request, self._response
+        """Scores or an admission are due, turns are to come or work is done elsewhere, and the record waits for it."""
+        request, response, desk = self._request, self._response, self._ctx.desk
         return not self._kept and (
-            request.scan.waiting or request.away or response.scan.waiting or response.behind or response.away
+            request.scan.waiting
+            or request.away
+            or response.scan.waiting
+            or response.behind
+            or response.away
+            or (desk is not None and desk.waits)
         )
 
     def feed(self, event: Event) -> list[Effect]:
@@ -101,12 +123,25 @@ class Exchange:
                 self._hear(event, response if event.direction is Direction.RESPONSE else request)
             case Woke() if event.timer != TURN:
                 (request if event.timer == "request-body" else response).woke(event)
+            case Admitted():
+                self._admitted(event)
             case Offloaded():
                 (response if event.direction is Direction.RESPONSE else request).offloaded(event.outcome)
         self._advance(request, response)
         if not self._over and (request.scan.behind or response.behind):
             out.append(Wake(TURN, 0.0))
         return list(out)
+
+    def _admitted(self, event: Admitted) -> None:
+        """What is known of who asks holds for both directions. Whoever stands out gets nothing ahead of its verdict."""
+        ctx, desk = self._ctx, self._ctx.desk
+        if desk is None or not desk.waits:
+            return
+        features = desk.take(event.answer)
+        if event.answer.standing.flags and ctx.route.release is Release.FOLLOW:
+            ctx.route = replace(ctx.route, release=Release.WINDOW)
+        self._response.scan.facts.features.update(features)
+        self._request.admitted(event.answer, features)
 
     def _hear(self, event: Headers | Body | Trailers, lane: RequestLane | ResponseLane) -> None:
         if isinstance(event, Body):
@@ -187,6 +222,8 @@ class Exchange:
             verdict = lane.scan.verdict
             if verdict.fired and not record.rule and lane.phase.applied == record.outcome:
                 record.rule, record.category = _leading(verdict), verdict.category
+        if ctx.desk is not None:
+            ctx.desk.write(record, response.usage)
         ctx.out.insert(0, Keep(record))
 
 

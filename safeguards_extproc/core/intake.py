@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from safeguards_extproc.core import media
+from safeguards_extproc.core.account import Usage
 from safeguards_extproc.core.aside import Parse, Parsed
 from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import Release
@@ -55,7 +56,8 @@ class Frame:
 class Intake:
     """`frames` wait for their text, bare if they have none; `chunks` are those of a whole body, one once it has ended,
     `plain` what it is without its encoding and `parts` what it says, if it was read here, `away` while it is read
-    elsewhere; `raw` is not inspected, and waits for the request's verdict alone; `fields` are the response's headers.
+    elsewhere; `raw` is not inspected, and waits for the request's verdict alone; `fields` are the response's headers;
+    `usage` is what the provider has counted so far.
     """
 
     def __init__(self, ctx: Context, scan: Scan) -> None:
@@ -72,6 +74,7 @@ class Intake:
         self.decoder: Decoder | None = None
         self.reader: StreamReader | None = None
         self.kept_bytes = 0
+        self.usage: Usage | None = None
         self._ctx, self._scan = ctx, scan
         self._framer: Framer | None = None
         self._behind_whole = 0

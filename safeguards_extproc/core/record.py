@@ -78,6 +78,26 @@ class Items:
 
 
 @dataclass(slots=True)
+class LimitState:
+    """How a limit stood when the exchange was admitted, or was not: what was left, in its unit, and whether it is more
+    than a shadow."""
+
+    name: str
+    allowed: bool
+    remaining: int
+    enforced: bool
+
+
+@dataclass(slots=True)
+class Tokens:
+    """What an exchange used. `exact` where the provider counted; an estimate otherwise."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    exact: bool = False
+
+
+@dataclass(slots=True)
 class Phase:
     """One direction of an exchange: verdict, what was done about it, and everything the verdict depended on.
 
@@ -111,7 +131,12 @@ class Phase:
 @dataclass(slots=True)
 class Record:
     """One exchange. `outcome` is the most severe `applied` of both phases; `termination` says how it ended:
-    "complete", "refused", "stopped", "closed" (a peer went away), "shutdown", "error"."""
+    "complete", "refused", "stopped", "closed" (a peer went away), "shutdown", "error".
+
+    Of an exchange that asked for its admission: `identity` are the pseudonyms of who asked, by kind, `account` is the
+    step at which they stood, "" if there was no answer, and `limits` how each limit stood, as counted by `limits_from`:
+    "store", "local" or "none".
+    """
 
     id: str
     schema: int = SCHEMA
@@ -136,3 +161,8 @@ class Record:
     response: Phase = field(default_factory=Phase)
     duration_ms: float = 0.0
     trace_id: str = ""
+    identity: dict[str, str] = field(default_factory=dict)
+    account: str = ""
+    limits: list[LimitState] = field(default_factory=list)
+    limits_from: str = ""
+    usage: Tokens = field(default_factory=Tokens)

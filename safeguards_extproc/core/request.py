@@ -9,14 +9,16 @@ Where no header tells the format, the body is read for its shape; until then the
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from safeguards_extproc.core import context as shared
 from safeguards_extproc.core import media
+from safeguards_extproc.core.account import Admitted
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
+from safeguards_extproc.core.admission import TOOLS
 from safeguards_extproc.core.aside import Outcome, Parse, Parsed, Rewrite, Rewritten, heavy
 from safeguards_extproc.core.context import OURS, Context
-from safeguards_extproc.core.decision import Action, Gate, Verdict
+from safeguards_extproc.core.decision import TERMINAL, Action, Gate, Value, Verdict
 from safeguards_extproc.core.effects import Offload, SendHeaders, Wake
 from safeguards_extproc.core.events import Body, BodyMode, Headers, Trailers, Woke
 from safeguards_extproc.core.lifecycle import Stage, step
@@ -24,13 +26,15 @@ from safeguards_extproc.core.outbox import Last, outbox
 from safeguards_extproc.core.pour import Pour, Progress
 from safeguards_extproc.core.recipes import Mask, Parts
 from safeguards_extproc.core.record import Phase
-from safeguards_extproc.core.text import Direction, Format
+from safeguards_extproc.core.text import Direction, Document, Format
 from safeguards_extproc.errors import MalformedBody
 
 TIMER = "request-body"
 
 MODEL_CHARS = 128
 """The most of a model's name that is kept: a client chooses it."""
+
+NOTHING_TOLD: Mapping[str, str] = {}
 
 BEGINNING = 64
 """Bytes at the start of a body of unknown format that show whether it is worth waiting for."""
@@ -57,6 +61,9 @@ class RequestLane:
         self._pour: Pour | None = None
         self._parts: Parts = ()
         self._unread: frozenset[str] = frozenset()
+        self._document: Document | None = None  # what is scanned once the exchange is admitted
+        self._unreadable = ""  # why the text cannot be read, which is judged then
+        self._sent = False
         self._plain: bytes | None = None
         self._decoded = False
 
@@ -77,24 +84,26 @@ class RequestLane:
         self._fields = fields
         self._inspects = ctx.route.inspect and not event.end
         if not ctx.route.inspect:
-            self.settled = True
+            self.settled = not self._asks(self._declared)
         elif media.upgrades(fields):
             self._give_up_reading(media.WEBSOCKET)
         elif event.end:
             self._bare()
-            self._conclude()
+            if not self._asks(0):
+                self._conclude()
         elif ctx.format is None or (ctx.format.name == "opaque" and not ctx.pending):
             self._give_up_reading(media.unknown(fields))
         elif ctx.mode(Direction.REQUEST) in (BodyMode.NONE, BodyMode.PARTIAL):
             self._give_up_reading("not-sent")
         if self.refused:
             return
-        self._waits = self._inspects and self.enforcing and ctx.route.gate is Gate.HOLD and not self.settled
-        if self._waits:
+        asks = self._undecided
+        self._waits = (self._inspects or asks) and self.enforcing and ctx.route.gate is Gate.HOLD and not self.settled
+        if self._waits and self._inspects:
             ctx.out.append(Wake(TIMER, ctx.route.limits.request_body_s))
-        if not self._waits or not self._outbox.holds:
+        if not self._waits or not (self._outbox.holds or asks):
             self._send_headers()
-        if event.end:
+        if event.end and not self._waits:
             self._outbox.finish()
 
     def body(self, event: Body) -> None:
@@ -107,12 +116,15 @@ class RequestLane:
         account.bytes_in += len(data)
         if not self._waits:
             self._forward(data)
+        if self._waits and not self._inspects:
+            self._chunks.append(data)
+            self.held += len(data)
         if self._inspects:
             self._chunks.append(data)
             if self._waits:
                 self.held += len(data)
             if account.bytes_in > self.ctx.route.limits.request_bytes:
-                self._give_up_reading("too-large")
+                self._give_up_reading("too-large", max(self._declared, self.ctx.route.limits.request_bytes))
             elif self.ctx.pending and account.bytes_in - len(data) < BEGINNING:
                 self._look_ahead()
         if event.end or self.ctx.mode(Direction.REQUEST) is BodyMode.BUFFERED:
@@ -144,12 +156,48 @@ class RequestLane:
 
     def advance(self) -> None:
         """Decide once everything is known: nothing of a request can leave earlier anyway."""
-        if self.settled or self.away or self._stage is not Stage.ENDED:
+        if self.settled or self.away or self._stage is not Stage.ENDED or self._undecided:
             return
         if self._pour is not None and not self._poured(self._pour):
             return
         if not self.settled and self.scan.absorb_all():
             self._conclude()
+
+    def admitted(self, answer: Admitted, features: Mapping[str, Value]) -> None:
+        """Whether the exchange may go on is known. If not, nothing more of it is looked at; if so, the rest is."""
+        scan = self.scan
+        scan.facts.admission = answer
+        scan.facts.features.update(features, model=self.ctx.model)
+        if self.settled:
+            return
+        if not self.ctx.route.inspect:
+            self._carry_out(scan.admit())
+        elif self.enforcing and self.ctx.policy.admit(scan.facts).action in TERMINAL:
+            self._carry_out(scan.decide())
+        elif self._unreadable:
+            self._judge_unread(self._unreadable)
+        elif self._document is not None:
+            self._pour_in(self._document)
+        else:
+            self._conclude()
+
+    @property
+    def _undecided(self) -> bool:
+        """Whether it is not known yet if the exchange may go on."""
+        return self.ctx.desk is not None and self.ctx.desk.waits
+
+    @property
+    def _declared(self) -> int:
+        """Bytes of the body by its header; 0 if that does not say."""
+        length = self._fields.get("content-length", "")
+        return int(length) if length.isdecimal() and len(length) < 16 else 0
+
+    def _asks(self, size: int, told: Mapping[str, str] = NOTHING_TOLD, document: Document | None = None) -> bool:
+        """Ask whether the exchange may go on, a body of `size` bytes included; whether the answer has yet to come."""
+        ctx, desk = self.ctx, self.ctx.desk
+        if desk is not None:
+            desk.ask(self._fields, told, ctx.model, size, document)
+        return self._undecided
 
     def offloaded(self, outcome: Outcome) -> None:
         """What was to be done elsewhere is done, or could not be."""
@@ -177,7 +225,7 @@ class RequestLane:
         self.phase.ended_ms = self.ctx.ms()
         if not self._waits:
             self._outbox.finish()
-        if self._inspects and not self.settled:
+        if self._inspects and not self.settled and not self._unreadable:
             self._read()
         self.advance()
 
@@ -209,7 +257,8 @@ class RequestLane:
             ctx.question.open = True
         known = None if ctx.pending else ctx.format
         encoding, limit = self._fields.get("content-encoding", ""), ctx.route.limits.request_bytes
-        task = Parse(Direction.REQUEST, known, body, encoding, limit)
+        wants = ctx.desk.wants if ctx.desk is not None else ()
+        task = Parse(Direction.REQUEST, known, body, encoding, limit, wants=wants)
         parsed = task.at_once(ctx.wire)
         if parsed is None:
             self.away = True
@@ -222,16 +271,19 @@ class RequestLane:
         ctx, scan, document = self.ctx, self.scan, parsed.document
         self._plain, self._decoded = parsed.plain, parsed.decoded
         scan.account.bytes_decoded = parsed.size
+        size = len(self._chunks[0])
         if parsed.reason:
-            self._give_up_reading(parsed.reason)
+            self._give_up_reading(parsed.reason, size, parsed.told)
             return
         if ctx.pending and not parsed.size:
             self._bare()
+            self._asks(size)
+            return
+        if ctx.pending and parsed.format is None:
+            self._give_up_reading(media.unknown(self._fields), size, parsed.told)
             return
         if ctx.pending:
             self._name(parsed.format)
-            if not self._inspects:
-                return
         ctx.model, ctx.streamed = (document.model or ctx.model)[:MODEL_CHARS], document.streamed
         features = scan.facts.features
         features.update(document.features)
@@ -240,8 +292,18 @@ class RequestLane:
         self._unread = document.unread
         if self._unread:
             features["unread"] = ",".join(sorted(self._unread))
-        limit, keeps = ctx.route.limits.windows, self._plain is not None
-        self._pour = Pour(scan, document, limit, keeps=keeps, hears=ctx.question)
+        if ctx.desk is not None:
+            features["tools"] = any(segment.channel[0] in TOOLS for segment in document.segments)
+        if self._asks(size, parsed.told, document):
+            self._document = document
+        else:
+            self._pour_in(document)
+
+    def _pour_in(self, document: Document) -> None:
+        """Have the text scanned, turn by turn."""
+        ctx, keeps = self.ctx, self._plain is not None
+        self._document = None
+        self._pour = Pour(self.scan, document, ctx.route.limits.windows, keeps=keeps, hears=ctx.question)
 
     def _poured(self, pour: Pour) -> bool:
         """Have more of the text scanned; whether all of it has been."""
@@ -256,9 +318,18 @@ class RequestLane:
             self.scan.uninspectable("unread")
         return True
 
-    def _give_up_reading(self, reason: str) -> None:
-        """The text cannot be judged. Policy says whether it goes on; if so it goes on as it is."""
+    def _give_up_reading(self, reason: str, size: int | None = None, told: Mapping[str, str] = NOTHING_TOLD) -> None:
+        """The text cannot be judged. Policy says whether it goes on; if so it goes on as it is. `size` is that of the
+        body, if it is known better than by its header."""
         self.ctx.pending = False
+        if self._unreadable:
+            return
+        if self._asks(self._declared if size is None else size, told):
+            self._unreadable = reason
+        else:
+            self._judge_unread(reason)
+
+    def _judge_unread(self, reason: str) -> None:
         verdict = self.scan.uninspectable(reason)
         if self.scan.terminal or not self.scan.waiting:
             self._inspects = False
@@ -273,14 +344,14 @@ class RequestLane:
         self.scan.give_up()
         self.phase.decided_ms = self.ctx.ms()
         if not self.enforcing:
-            self.phase.applied = Action.ALLOW.value
+            self.phase.applied = Action.ALLOW.value if self.ctx.route.inspect else "pass"
             self.phase.cause = "observe" if verdict.decided is not Action.ALLOW else ""
             self._drop()
             return
         if ACTIONS.get((verdict.action, Point.PROMPT)) is Deed.REFUSE or self.scan.terminal:
             self._refuse(verdict, verdict.action.value, "")
             return
-        self.phase.applied = verdict.action.value
+        self.phase.applied = verdict.action.value if self.ctx.route.inspect else "pass"
         self.phase.cause = "shadow" if verdict.decided is not verdict.action else ""
         if self._waits:
             self._release(verdict)
@@ -295,6 +366,7 @@ class RequestLane:
     def _drop(self) -> None:
         self._heard()
         self._chunks, self._parts, self.held, self._plain, self._pour = [], (), 0, None, None
+        self._document, self._unreadable = None, ""
         self.scan.pouring = False
 
     def _refuse(self, verdict: Verdict, applied: str, cause: str) -> None:
@@ -342,8 +414,8 @@ class RequestLane:
             edited = outcome.body
             if "content-encoding" in self._fields:
                 dropped.append("content-encoding")
-        self._waits = False
-        if self._outbox.holds:
+        self._waits, changed = False, self._sent
+        if not self._sent:
             self._send_headers(dropped)
         account.bytes_released += len(body)
         account.bytes_written += len(edited)
@@ -352,7 +424,7 @@ class RequestLane:
             self.phase.first_release_ms = self.phase.last_release_ms = self.ctx.ms()
         if self._stage is Stage.ENDED:
             said = Last(self._metadata(), self._changes(), dropped, bool(verdict.reroute))
-            self._outbox.finish(Last() if self._outbox.holds else said)
+            self._outbox.finish(said if changed else Last())
 
     def _changes(self) -> list[tuple[str, str]]:
         """Headers that the verdict sets on the way to the upstream."""
@@ -371,6 +443,7 @@ class RequestLane:
         }
 
     def _send_headers(self, dropped: Sequence[str] = ()) -> None:
+        self._sent = True
         removed = [*shared.foreign(self._fields), *dropped]
         inspect = self.ctx.route.inspect
         if inspect and self.ctx.route.strip_accept_encoding and "accept-encoding" in self._fields:

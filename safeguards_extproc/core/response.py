@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from safeguards_extproc.core import context as shared
+from safeguards_extproc.core.account import Usage
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
 from safeguards_extproc.core.aside import Outcome, Parsed, Rewrite, Rewritten
 from safeguards_extproc.core.context import OURS, Context
@@ -66,6 +67,11 @@ class ResponseLane:
     def status(self) -> int:
         """The upstream's, 0 until it is known."""
         return self._intake.status
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the provider says that the exchange used, as far as it has said."""
+        return self._intake.usage
 
     @property
     def ended(self) -> bool:
@@ -424,5 +430,5 @@ class ResponseLane:
         removed = [*shared.foreign(self._intake.fields), *(dropped or ())]
         if self._intake.decoder is not None and self._enforcing:
             removed.append("content-encoding")
-        changes = self._changes() if self.ctx.route.inspect else []
+        changes = [*(self._changes() if self.ctx.route.inspect else ()), *self.ctx.limits]
         self._outbox.headers(SendHeaders(Direction.RESPONSE, changes, removed))

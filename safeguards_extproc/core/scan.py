@@ -248,6 +248,12 @@ class Scan:
         self.verdict = self._policy.decide(self.facts)
         return self.verdict
 
+    def admit(self) -> Verdict:
+        """The verdict on a request of which nothing is to be read."""
+        self.decided = True
+        self.verdict = self._policy.admit(self.facts)
+        return self.verdict
+
     def conclude(self) -> None:
         """Nothing more will be known: the last verdict, of each item of a list by itself too."""
         if self.listing is not None:

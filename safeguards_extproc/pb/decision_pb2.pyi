@@ -7,8 +7,15 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Decision(_message.Message):
-    __slots__ = ("id", "schema", "time", "producer", "sequence", "route", "format", "method", "model", "streamed", "gate", "release", "policy", "versions", "outcome", "termination", "rule", "category", "status", "request", "response", "duration_ms", "trace_id")
+    __slots__ = ("id", "schema", "time", "producer", "sequence", "route", "format", "method", "model", "streamed", "gate", "release", "policy", "versions", "outcome", "termination", "rule", "category", "status", "request", "response", "duration_ms", "trace_id", "identity", "account", "limits", "limits_from", "usage")
     class VersionsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class IdentityEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +45,11 @@ class Decision(_message.Message):
     RESPONSE_FIELD_NUMBER: _ClassVar[int]
     DURATION_MS_FIELD_NUMBER: _ClassVar[int]
     TRACE_ID_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FROM_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     schema: int
     time: str
@@ -61,7 +73,34 @@ class Decision(_message.Message):
     response: Phase
     duration_ms: float
     trace_id: str
-    def __init__(self, id: _Optional[str] = ..., schema: _Optional[int] = ..., time: _Optional[str] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ..., route: _Optional[str] = ..., format: _Optional[str] = ..., method: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., gate: _Optional[str] = ..., release: _Optional[str] = ..., policy: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[str] = ..., termination: _Optional[str] = ..., rule: _Optional[str] = ..., category: _Optional[str] = ..., status: _Optional[int] = ..., request: _Optional[_Union[Phase, _Mapping]] = ..., response: _Optional[_Union[Phase, _Mapping]] = ..., duration_ms: _Optional[float] = ..., trace_id: _Optional[str] = ...) -> None: ...
+    identity: _containers.ScalarMap[str, str]
+    account: str
+    limits: _containers.RepeatedCompositeFieldContainer[LimitState]
+    limits_from: str
+    usage: Tokens
+    def __init__(self, id: _Optional[str] = ..., schema: _Optional[int] = ..., time: _Optional[str] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ..., route: _Optional[str] = ..., format: _Optional[str] = ..., method: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., gate: _Optional[str] = ..., release: _Optional[str] = ..., policy: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[str] = ..., termination: _Optional[str] = ..., rule: _Optional[str] = ..., category: _Optional[str] = ..., status: _Optional[int] = ..., request: _Optional[_Union[Phase, _Mapping]] = ..., response: _Optional[_Union[Phase, _Mapping]] = ..., duration_ms: _Optional[float] = ..., trace_id: _Optional[str] = ..., identity: _Optional[_Mapping[str, str]] = ..., account: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., limits_from: _Optional[str] = ..., usage: _Optional[_Union[Tokens, _Mapping]] = ...) -> None: ...
+
+class LimitState(_message.Message):
+    __slots__ = ("name", "allowed", "remaining", "enforced")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    ENFORCED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    allowed: bool
+    remaining: int
+    enforced: bool
+    def __init__(self, name: _Optional[str] = ..., allowed: _Optional[bool] = ..., remaining: _Optional[int] = ..., enforced: _Optional[bool] = ...) -> None: ...
+
+class Tokens(_message.Message):
+    __slots__ = ("input_tokens", "output_tokens", "exact")
+    INPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    EXACT_FIELD_NUMBER: _ClassVar[int]
+    input_tokens: int
+    output_tokens: int
+    exact: bool
+    def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., exact: _Optional[bool] = ...) -> None: ...
 
 class Phase(_message.Message):
     __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "restored", "items", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")

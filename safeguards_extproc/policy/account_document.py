@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from safeguards_extproc.policy.keys import Identifier, Mode, Name, Strict, Text
 
@@ -196,3 +196,18 @@ class CampaignsSpec(Strict):
     """`detect` lists the campaigns that are looked for. Nothing of a text is kept but a keyed likeness of it."""
 
     detect: list[CampaignSpec] = []
+
+
+AT: dict[tuple[str, ...], type[BaseModel]] = {
+    ("identity",): IdentitySpec,
+    **{("identity", name, "*"): From for name in ("tenant", "organisation", "key", "end_user", "region")},
+    ("identity", "tokens"): TokenKeys,
+    ("limits", "*"): QuotaSpec,
+    ("enforcement",): EnforcementSpec,
+    ("enforcement", "strikes", "*"): StrikeSpec,
+    ("enforcement", "ladder", "*"): Rung,
+    ("enforcement", "ladder", "*", "delay"): Delay,
+    ("campaigns",): CampaignsSpec,
+    ("campaigns", "detect", "*"): CampaignSpec,
+}
+"""What stands where in a document, `*` for a place in a list: for hints about keys that do not exist."""

@@ -67,6 +67,9 @@ class CelError(Exception):
 WORDS = ("route", "format", "model")
 """Features that have a name of their own, and are strings."""
 
+FEATURES = dict.fromkeys(("account_step", "campaign", "limit", "limit_near"), Type.STRING)
+"""Features whose type is known: of the admission, those that are strings."""
+
 _ORDER = {"relation_lt": "<", "relation_le": "<=", "relation_gt": ">", "relation_ge": ">="}
 _EQUAL = {"relation_eq": "==", "relation_ne": "!="}
 _SUM = {
@@ -219,7 +222,7 @@ class _Reader:
             case [word] if word in WORDS:
                 return Expr("feature", Type.STRING, value=word)
             case ["features", name]:
-                return Expr("feature", Type.DYN, value=name)
+                return Expr("feature", FEATURES.get(name, Type.DYN), value=name)
             case ["thresholds", name]:
                 if name not in self._names.thresholds:
                     raise CelError(f"unknown threshold {name!r}", column, suggest(name, self._names.thresholds))

@@ -67,7 +67,7 @@ def directions(on: str) -> frozenset[Direction]:
 
 
 def _unique(document: Document, source: Source) -> Iterator[Problem]:
-    for key in ("rules", "routes", "examples"):
+    for key in ("rules", "routes", "limits", "examples"):
         seen: dict[str, int] = {}
         for index, row in enumerate(getattr(document, key)):
             if row.name in seen:

@@ -10,6 +10,7 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
+from safeguards_extproc.core.account import Charge, Identity, Limit
 from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Value, Verdict
 from safeguards_extproc.core.text import Direction, Format, Kind
 from safeguards_extproc.detectors import DETECTORS
@@ -18,11 +19,22 @@ from safeguards_extproc.detectors.hiding import hidden, unfinished
 from safeguards_extproc.detectors.sieve import Sieve
 from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
-from safeguards_extproc.policy import apis, checks, conditions, identify
+from safeguards_extproc.policy import apis, checks, conditions, identify, limits
 from safeguards_extproc.policy.apis import Apis
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
 from safeguards_extproc.policy.conditions import Condition
-from safeguards_extproc.policy.decide import MESSAGES, REFUSED, RETRY_AFTER_S, Ask, Book, Reach, Rule, decide, write
+from safeguards_extproc.policy.decide import (
+    MESSAGES,
+    REFUSED,
+    RETRY_AFTER_S,
+    Ask,
+    Book,
+    Reach,
+    Rule,
+    admit,
+    decide,
+    write,
+)
 from safeguards_extproc.policy.document import Classification, Document, InProcess, RuleSpec
 from safeguards_extproc.policy.problems import PolicyError, Problem, suggest
 from safeguards_extproc.policy.routes import Table
@@ -32,6 +44,9 @@ from safeguards_extproc.wire import FORMATS
 Factory = Callable[[str, Mapping[str, object]], Detector]
 
 NOTHING = Findings()
+
+ADMITTING = ("identity", "limits", "enforcement", "campaigns")
+"""Keys of a document of which any that says something has every exchange ask for its admission."""
 
 LONG_WORD = 40
 """Characters of the longest word that people write; what is longer is code, or a disguise."""
@@ -89,7 +104,8 @@ class CompiledPolicy:
     """A policy, ready; core.decision.Policy says what it answers. Immutable but for caches.
 
     `hedges` gives, by detector, the milliseconds after which a second request may be sent; detectors without it do not
-    hedge. `book` and `conditions` are what explain.py reads; a condition stands after those that it waits for.
+    hedge. `book` and `conditions` are what explain.py reads; a condition stands after those that it waits for. `limits`
+    are those of the document; `admits` says whether exchanges ask for their admission.
     """
 
     __slots__ = (
@@ -98,11 +114,13 @@ class CompiledPolicy:
         "_locals",
         "_redacted",
         "_table",
+        "admits",
         "book",
         "conditions",
         "digest",
         "document",
         "hedges",
+        "limits",
         "local",
         "message",
         "models",
@@ -116,11 +134,14 @@ class CompiledPolicy:
         locals_: Sequence[_Local],
         table: Table,
         apis: Apis,
+        limits_: Sequence[Limit] = (),
     ) -> None:
         canonical = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()
         self.document, self.book, self.conditions = document, book, conditions_
         self.message = document.message
+        self.limits = tuple(limits_)
+        self.admits = any(getattr(document, key) != Document.model_fields[key].default for key in ADMITTING)
         self.models: Sequence[Model] = tuple(
             Model(
                 name,
@@ -167,6 +188,16 @@ class CompiledPolicy:
     def decide(self, facts: Facts) -> Verdict:
         """The verdict. Total."""
         return decide(self.book, facts)
+
+    def charges(
+        self, identity: Identity, model: str, prompt_tokens: int, max_tokens: int, bytes: int
+    ) -> Sequence[Charge]:
+        """What an exchange costs under each limit that counts it."""
+        return limits.charges(self.limits, identity, model, prompt_tokens, max_tokens, bytes)
+
+    def admit(self, facts: Facts) -> Verdict:
+        """The verdict by the admission alone. Total."""
+        return admit(self.book, facts)
 
     def enforced(self, facts: Facts) -> Verdict:
         """The verdict if the whole policy were enforced, rules in shadow excepted."""
@@ -244,11 +275,12 @@ def compile_policy(
     problems += checks.check(document, source, inventory, rules)
     problems += conditions.check(document, source, asked, reaches)
     problems += identify.check(document.identity, source)
+    limited = limits.limits(document, source, problems)
     if problems:
         raise PolicyError(checks.in_order(problems))
     uninspectable = document.uninspectable.model_dump(mode="json", by_alias=True)
     book = write(tuple(rules.values()), reaches, uninspectable, document.mode)
-    return CompiledPolicy(document, book, asked, locals_, Table(document.routes), Apis(document, declared))
+    return CompiledPolicy(document, book, asked, locals_, Table(document.routes), Apis(document, declared), limited)
 
 
 def _locals(

@@ -13,7 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
-from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Verdict
+from safeguards_extproc.core.account import Admitted, Step
+from safeguards_extproc.core.admission import seconds
+from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Value, Verdict
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.closure import Rules, build
@@ -39,8 +41,11 @@ MESSAGES = {
     "malformed": "This is not well-formed and cannot be checked for safety.",
     "throttled": "Too many requests for now. Please try again later.",
     "suspended": "Access to this service has been suspended.",
+    "model": "This account may not use this model for now.",
+    "tools": "This account may not use tools for now.",
 }
-"""What the client reads for a reason other than policy, unless a rule that refuses has words of its own."""
+"""What the client reads for a reason other than policy, unless a rule or limit that refuses has words of its own; and
+what one reads who is restricted."""
 
 NOT_NEEDED = "cancelled"
 """The one reason for skipping a detector that is no failure: its answer was not needed any more."""
@@ -144,9 +149,15 @@ def decide(book: Book, facts: Facts) -> Verdict:
     return replace(verdict, drop=frozenset(drop), would_drop=frozenset(items))
 
 
+def admit(book: Book, facts: Facts) -> Verdict:
+    """The verdict by the admission alone. Total."""
+    asked = _admission(facts.admission, facts.features) if facts.admission is not None else []
+    return compose(soften(asked, book.enforced)) if asked else ALLOWED
+
+
 def judge(book: Book, facts: Facts) -> list[tuple[Ask, str]]:
     """Everything that fires, each with its cause, shadow or not: rules in order, then what could not be read, then
-    detectors that gave no answer. Items are not judged here, but what is in none of them is."""
+    detectors that gave no answer, then the admission. Items are not judged here, but what is in none of them is."""
     if facts.outside is None:
         asked = [(_blocking(ask), cause) for ask, cause in fired(book, book.lanes[facts.direction], facts)]
     else:
@@ -157,6 +168,8 @@ def judge(book: Book, facts: Facts) -> list[tuple[Ask, str]]:
     broken = failures(book, facts)
     for detector, mode in broken.items():
         asked += _without(detector, mode, broken)
+    if facts.admission is not None:
+        asked += _admission(facts.admission, facts.features)
     return asked
 
 
@@ -261,6 +274,33 @@ def compose(fired: Sequence[tuple[Ask, Fired]]) -> Verdict:
         reason=lead.reason,
         retry_after_s=lead.retry_after_s,
     )
+
+
+def _admission(answer: Admitted, features: Mapping[str, Value]) -> list[tuple[Ask, str]]:
+    """What the account's standing asks for, then each limit that is over, the longest wait first."""
+    asked: list[Ask] = []
+    standing, model = answer.standing, features.get("model", "")
+    match standing.step:
+        case Step.SUSPENDED | Step.BANNED as step:
+            message = MESSAGES["suspended"]
+            asked.append(Ask(f"account:{step.value}", Action.SUSPEND, message=message, reason="suspended"))
+        case Step.RESTRICTED if "*" in standing.models or model in standing.models:
+            asked.append(Ask("account:restricted", Action.BLOCK, message=MESSAGES["model"], category="account"))
+        case Step.RESTRICTED if standing.tools and features.get("tools"):
+            asked.append(Ask("account:restricted", Action.BLOCK, message=MESSAGES["tools"], category="account"))
+    over = sorted((each for each in answer.counted if not each.allowed), key=lambda each: -each.retry_after_s)
+    asked += [
+        Ask(
+            f"limit:{each.limit.name}",
+            Action.THROTTLE,
+            each.limit.enforced,
+            message=each.limit.message or MESSAGES["throttled"],
+            reason="throttled",
+            retry_after_s=max(1, seconds(each.retry_after_s)),
+        )
+        for each in over
+    ]
+    return [(ask, "true") for ask in asked]
 
 
 def _blocking(ask: Ask) -> Ask:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from safeguards_extproc.core.decision import Limits, Windowing
 from safeguards_extproc.core.text import Direction
 from safeguards_extproc.errors import FAILURES
+from safeguards_extproc.policy import account_document
 from safeguards_extproc.policy.account_document import CampaignsSpec, EnforcementSpec, IdentitySpec, QuotaSpec
 from safeguards_extproc.policy.keys import (
     ActionName,
@@ -305,7 +306,11 @@ _AT: dict[tuple[str, ...], type[BaseModel]] = {
     ("routes", "*", "window"): WindowSpec,
     ("routes", "*", "limits"): LimitSpec,
     ("examples", "*"): Example,
+    **account_document.AT,
 }
+
+_LISTS = {path[:-1] for path in _AT if path[-1:] == ("*",)}
+"""What holds names or numbers that the operator chose, not keys."""
 
 _PLAIN = {
     "missing": "is required",
@@ -349,7 +354,7 @@ def _problem(source: Source, error: dict[str, Any]) -> Problem:
     ctx = error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
-            model = _AT.get(tuple("*" if _is_entry(path[:i]) else str(step) for i, step in enumerate(path[:-1])))
+            model = _AT.get(tuple("*" if path[:i] in _LISTS else str(step) for i, step in enumerate(path[:-1])))
             known = [field.alias or name for name, field in model.model_fields.items()] if model else []
             return source.problem(path, "unknown key", suggest(str(path[-1]), known))
         case "literal_error" | "enum":
@@ -367,11 +372,6 @@ def _problem(source: Source, error: dict[str, Any]) -> Problem:
         case kind:
             message = str(error["msg"])
             return source.problem(path, _PLAIN.get(kind, message[:1].lower() + message[1:]))
-
-
-def _is_entry(path: Path) -> bool:
-    """Whether what follows `path` is a name or number that the operator chose, not a key."""
-    return path in (("detectors",), ("rules",), ("apis",), ("routes",), ("examples",))
 
 
 def _path(data: Any, loc: tuple[str | int, ...]) -> Path:

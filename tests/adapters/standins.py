@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
+from safeguards_extproc.core.account import Admitted
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.core.effects import AnswerBody, Effect, Keep, SendBody, SendHeaders, SendTrailers
 from safeguards_extproc.core.events import Aborted, Body, BodyMode, Event, Headers, Opened, Trailers
@@ -77,6 +78,7 @@ class Counts:
         self.bytes: list[tuple[int, int]] = []
         self.refused: list[str] = []
         self.faults: list[str] = []
+        self.admitted_by: list[str] = []
 
     def stream_opened(self) -> None:
         self.opened += 1
@@ -90,6 +92,9 @@ class Counts:
 
     def fault(self, where: str) -> None:
         self.faults.append(where)
+
+    def admitted(self, answer: Admitted) -> None:
+        self.admitted_by.append(answer.source)
 
 
 class Memory:

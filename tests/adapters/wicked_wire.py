@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 from safeguards_extproc.core.text import Format
-from safeguards_extproc.wire import decoder, promises, resolve
+from safeguards_extproc.wire import decoder, pick, promises, resolve
 from safeguards_extproc.wire import recognise as really
 
-__all__ = ["decoder", "promises", "recognise", "resolve"]
+__all__ = ["decoder", "pick", "promises", "recognise", "resolve"]
 
 
 def recognise(body: bytes) -> Format | None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Verdict
+from safeguards_extproc.core.account import Admitted, Count, Counted, Limit, Shape, Standing, Step
+from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Value, Verdict
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import FAILURES
 from safeguards_extproc.policy.cel import Names, parse, scores
-from safeguards_extproc.policy.decide import Ask, Book, Reach, Rule, compose, decide, judge, soften, write
-from tests.policy.written import facts
+from safeguards_extproc.policy.decide import MESSAGES, Ask, Book, Reach, Rule, compose, decide, judge, soften, write
+from tests.policy.written import facts, mistakes, policy
 
 BOTH = frozenset(Direction)
 NAMES = Names({name: frozenset({"x", "y"}) for name in ("block", "allow", "flag", "degrade")})
@@ -370,8 +371,8 @@ def decides_fully(by: Decide, rules: Sequence[Rule], known: Facts) -> None:
     """The law's checker: no mode changes what is decided or what fired; shadow only ever softens."""
     enforced = [replace(r, ask=replace(r.ask, enforced=True)) for r in rules]
     full = by(book(*enforced), known)
-    for policy in (book(*rules), book(*rules, enforced=False)):
-        verdict = by(policy, known)
+    for written in (book(*rules), book(*rules, enforced=False)):
+        verdict = by(written, known)
         assert verdict.decided == full.decided
         assert [(f.rule, f.action, f.cause) for f in verdict.fired] == [(f.rule, f.action, f.cause) for f in full.fired]
         assert SEVERITY[verdict.action] <= SEVERITY[full.action]
@@ -408,3 +409,75 @@ def test_the_checkers_bite() -> None:
     never_milder(decide, two, before, raised(before, Kind.USER, "block.y"))
     with pytest.raises(AssertionError):
         never_milder(takes_the_last, two, before, raised(before, Kind.USER, "block.y"))
+
+
+RATE = Limit("requests", ("key",), Count.REQUESTS, Shape.RATE, 60, 60.0, 1, message="Not so fast.")
+TOKENS = replace(RATE, name="tokens", count=Count.TOKENS, message="")
+TRIAL = replace(RATE, name="trial", enforced=False)
+
+
+def admitted(answer: Admitted, text: str = "", **features: Value) -> Verdict:
+    known = facts()
+    known.features.update(features)
+    known.admission = answer
+    compiled = policy(text)
+    assert compiled.admit(known) == compiled.decide(known)
+    return compiled.decide(known)
+
+
+def test_a_limit_that_is_over() -> None:
+    """Throttles, in its own words; the one with the longest wait speaks."""
+    counted = [Counted(TOKENS, False, 0, 60.0, 1.2), Counted(RATE, False, 0, 60.0, 30.1), Counted(TRIAL, True, 5)]
+    verdict = admitted(Admitted(counted))
+    assert (verdict.action, verdict.reason, verdict.retry_after_s) == (Action.THROTTLE, "throttled", 31)
+    assert verdict.message == "Not so fast."
+    assert [fired.rule for fired in verdict.fired] == ["limit:requests", "limit:tokens"]
+    assert admitted(Admitted([Counted(TOKENS, False, 0)])).retry_after_s == 1
+
+
+def test_a_limit_in_shadow() -> None:
+    """Fires in shadow: it shows in what was decided and refuses nobody. So does all of a policy in shadow."""
+    verdict = admitted(Admitted([Counted(TRIAL, False, 0)]))
+    assert (verdict.action, verdict.decided) == (Action.ALLOW, Action.THROTTLE)
+    assert verdict.fired == (Fired("limit:trial", Action.THROTTLE, False),)
+    verdict = admitted(Admitted([Counted(RATE, False, 0)]), "mode: shadow")
+    assert (verdict.action, verdict.decided) == (Action.ALLOW, Action.THROTTLE)
+
+
+@pytest.mark.parametrize("step", [Step.SUSPENDED, Step.BANNED])
+def test_who_is_suspended(step: Step) -> None:
+    """Is refused whatever the limits say."""
+    verdict = admitted(Admitted([Counted(RATE, False, 0, 1.0, 9.0)], Standing(step)))
+    assert (verdict.action, verdict.reason, verdict.message) == (Action.SUSPEND, "suspended", MESSAGES["suspended"])
+    assert verdict.fired[0].rule == f"account:{step.value}"
+
+
+RESTRICTED = [
+    (Standing(Step.RESTRICTED, models=frozenset({"large"})), Action.BLOCK),
+    (Standing(Step.RESTRICTED, models=frozenset({"*"})), Action.BLOCK),
+    (Standing(Step.RESTRICTED, models=frozenset({"small"})), Action.ALLOW),
+    (Standing(Step.RESTRICTED, tools=True), Action.BLOCK),
+    (Standing(Step.RESTRICTED), Action.ALLOW),
+    (Standing(Step.WARNED, models=frozenset({"*"}), tools=True), Action.ALLOW),
+    (Standing(Step.THROTTLED), Action.ALLOW),
+]
+
+
+@pytest.mark.parametrize(("standing", "expected"), RESTRICTED)
+def test_who_is_restricted(standing: Standing, expected: Action) -> None:
+    """May not use these models, or tools; who is warned or throttled is refused nothing by that."""
+    verdict = admitted(Admitted((), standing), model="large", tools=True)
+    assert verdict.action is expected
+    assert verdict.category == ("account" if expected is Action.BLOCK else "")
+    if standing.tools:
+        assert admitted(Admitted((), standing), model="large", tools=False).action is Action.ALLOW
+
+
+def test_rules_read_how_an_account_stands() -> None:
+    """By features, whose types a condition is held to."""
+    text = "rules: [{name: r, when: features.account_step == 'warned' && features.limit_near != '', then: block}]"
+    known = facts()
+    known.features.update(account_step="warned", limit_near="requests")
+    assert policy(text).decide(known).action is Action.BLOCK
+    (found,) = mistakes("rules: [{name: r, when: features.account_step >= 3, then: block}]")
+    assert "cannot be compared" in found

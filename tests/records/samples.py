@@ -10,8 +10,10 @@ from safeguards_extproc.core.record import (
     Checks,
     FiredRule,
     Items,
+    LimitState,
     Phase,
     Record,
+    Tokens,
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -54,6 +56,11 @@ RECORDS = st.builds(
     request=PHASES,
     response=PHASES,
     duration_ms=MS,
+    identity=st.dictionaries(TEXT, TEXT, max_size=1),
+    account=TEXT,
+    limits=st.lists(st.builds(LimitState, TEXT, st.booleans(), COUNT, st.booleans()), max_size=1),
+    limits_from=TEXT,
+    usage=st.builds(Tokens, COUNT, COUNT, st.booleans()),
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from safeguards_extproc.core.decision import Value
 from safeguards_extproc.core.record import FiredRule, Phase, Record
@@ -17,7 +17,7 @@ from safeguards_extproc.records.encode import from_json, to_json, to_proto
 from tests.records.samples import RECORDS
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS)
 def test_a_record_is_read_back_as_it_was(record: Record) -> None:
     """Every field, number and name, on one line."""
@@ -85,7 +85,7 @@ def is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS)
 def test_the_message_says_the_same(record: Record) -> None:
     """Field by field the message holds what the record holds, types of features included."""
