@@ -84,6 +84,9 @@ METRICS = tuple(
         ("model_batch_texts", "Texts in one request to a model server.", ("model",), SIZES),
         ("model_queue_seconds", "Wait of the first text of a request to a model server.", ("model",), FAST),
         ("breaker_state", "1 for the state that a model's breaker is in.", ("model", "endpoint", "state"), ()),
+        ("store_state", "1 for the state of a store of limits or standings: ok, away.", ("store", "state"), ()),
+        ("store_failures_total", "Calls of a store that got no answer, and why.", ("store", "reason"), ()),
+        ("settlements_total", "Exchanges whose limits were put right: told, late, lost.", ("result",), ()),
         ("policy_loads_total", "Loads of the policy; a failed one keeps the policy before.", ("result",), ()),
         ("policy_info", "1 for the policy in force.", ("digest",), ()),
         ("policy_loaded_timestamp_seconds", "When the policy in force was loaded.", (), ()),
@@ -100,6 +103,7 @@ METRICS = tuple(
 """Every metric of ours, as the README lists them; `process_*` come with the Prometheus client."""
 
 BREAKER_STATES = ("closed", "half-open", "open")
+STORE_STATES = ("ok", "away")
 MOST_SERIES = 2000
 OTHER = "other"
 
@@ -250,6 +254,19 @@ class Metrics(Collector):
         """A breaker is in `state` now."""
         for each in BREAKER_STATES:
             self._of["breaker_state"].set(each == state, model, endpoint, each)
+
+    def store_state(self, store: str, state: str) -> None:
+        """A store answers ("ok") or does not ("away")."""
+        for each in STORE_STATES:
+            self._of["store_state"].set(each == state, store, each)
+
+    def store_failed(self, store: str, reason: str) -> None:
+        """A call of a store ended with a slug of errors.STORE_FAILURES."""
+        self._of["store_failures_total"].add(1, store, reason)
+
+    def settled(self, result: str, count: int) -> None:
+        """Settlements were told at once or late, or were lost."""
+        self._of["settlements_total"].add(count, result)
 
     def policy_loaded(self, digest: str, at: float) -> None:
         """A policy came into force, at a Unix time."""

@@ -52,7 +52,7 @@ IMPURE_CALLS = "open print input __import__ now utcnow today"
 WORLDS = {
     "Envoy": "admitting asking dues escalations extproc health listener server shared stream tls workers",
     "a worker's reader": "reader reader_frames reader_process",
-    "Redis": "redis_link redis_limits redis_standings redis_intake redis_campaigns",
+    "Redis": "breaker redis_link redis_limits redis_standings redis_intake redis_campaigns",
     "models": "batching breaker embedded endpoint kserve triton",
 }
 """Each adapter knows one outside world; these modules make up one world together, every other is a world by itself."""

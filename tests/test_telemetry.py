@@ -159,6 +159,18 @@ def test_escalations_are_seen() -> None:
     assert value(metrics, "escalated_share", detector="guard") == 0.25
 
 
+def test_stores_are_seen() -> None:
+    """A store that went away and came back, why, and what became of settlements."""
+    metrics = Metrics()
+    metrics.store_state("limits", "away")
+    metrics.store_failed("limits", "timeout")
+    metrics.store_state("limits", "ok")
+    metrics.settled("late", 3)
+    assert [1, 0] == [value(metrics, "store_state", store="limits", state=state) for state in ("ok", "away")]
+    assert value(metrics, "store_failures_total", store="limits", reason="timeout") == 1
+    assert value(metrics, "settlements_total", result="late") == 3
+
+
 def test_policy_and_records_are_seen() -> None:
     """The policy in force is one; failed loads and failed writes count."""
     metrics = Metrics()

@@ -1,0 +1,252 @@
+"""The way to Redis: one server or a cluster, over a UNIX socket, TCP or TLS.
+
+The one rule: nobody waits for Redis longer than the deadline, and nobody waits at all while it is known to be away.
+Every call ends as a value or as a StoreError, within `deadline_s`; a circuit breaker stands before each server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from safeguards_extproc.adapters.breaker import Breaker, BreakerSettings, State
+from safeguards_extproc.errors import ConfigError, StoreError
+
+log = structlog.get_logger()
+
+SCHEMES = ("redis", "rediss", "unix")
+MEND_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where Redis is. `url` is redis://host:port/db, rediss:// for TLS or unix:///path?db=0; of a cluster it names one
+    node. `username` and `password` may stand in it or here. `ca` is a file of certificates that a server's is checked
+    against, the system's if empty. `connections` bounds how many a process opens, to each server."""
+
+    url: str
+    cluster: bool = False
+    username: str = ""
+    password: str = ""
+    ca: str = ""
+    deadline_s: float = 0.05
+    connections: int = 32
+
+    def __repr__(self) -> str:
+        place = urlsplit(self.url)
+        where = place.path if place.scheme == "unix" else place.hostname
+        return f"RedisSettings({place.scheme}, {where!r}, cluster={self.cluster})"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script: its text and the SHA-1 by which a server knows it."""
+
+    text: str
+    sha: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a script; all of its keys have one hash tag."""
+
+    keys: Sequence[str]
+    args: Sequence[str | int]
+
+
+class RedisLink:
+    """A process's way to one Redis, for one event loop. `client` is for what may wait longer: streams, subscriptions.
+
+    `moved` is told each state that a server's breaker enters, with the server's name, "redis" where there is one.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        moved: Callable[[str, State], None] | None = None,
+        breaker: BreakerSettings | None = None,
+    ) -> None:
+        self.settings = settings
+        self.client = _client(settings)
+        self._moved = moved
+        self._breaker = breaker or BreakerSettings()
+        self._breakers: dict[str, Breaker] = {}
+        self._mending: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def run(self, script: Script, calls: Sequence[Call]) -> list[Any]:
+        """Each call's answer, or the StoreError that it ended with: in one round trip where there is one server, in one
+        to each server of a cluster, all at once. Raises CancelledError alone."""
+        if isinstance(self.client, RedisCluster):
+            if len(calls) == 1:
+                return [await self._cluster(self.client, script, calls[0])]
+            return list(await asyncio.gather(*(self._cluster(self.client, script, call) for call in calls)))
+        ask = self._one(script, calls[0]) if len(calls) == 1 else self._pipeline(self.client, script, calls)
+        answer = await self._guarded("redis", ask)
+        return answer if isinstance(answer, list) else [answer for _ in calls]
+
+    async def command(self, *args: str | int | bytes) -> Any:
+        """The answer to one command whose second word is its key. Raises StoreError."""
+        answer = await self._guarded(self._server(str(args[1])), self.client.execute_command(*args))
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        """Close every connection; every call from now on is "closed"."""
+        self._closed = True
+        if self._mending:
+            self._mending.cancel()
+        await self.client.aclose()
+
+    def _server(self, key: str) -> str:
+        if isinstance(self.client, RedisCluster):
+            with contextlib.suppress(exceptions.RedisError, KeyError, IndexError):
+                if node := self.client.get_node_from_key(key):
+                    return str(node.name)
+        return "redis"
+
+    async def _cluster(self, client: RedisCluster, script: Script, call: Call) -> Any:
+        answer = await self._guarded(self._server(call.keys[0]), self._one(script, call))
+        return answer[0] if isinstance(answer, list) else answer
+
+    async def _one(self, script: Script, call: Call) -> list[Any]:
+        try:
+            return [await self.client.execute_command("EVALSHA", script.sha, len(call.keys), *call.keys, *call.args)]
+        except exceptions.NoScriptError:
+            return [await self.client.execute_command("EVAL", script.text, len(call.keys), *call.keys, *call.args)]
+
+    async def _pipeline(self, client: Redis, script: Script, calls: Sequence[Call]) -> list[Any]:
+        pipe: Any
+        async with client.pipeline(transaction=False) as pipe:
+            for call in calls:
+                pipe.execute_command("EVALSHA", script.sha, len(call.keys), *call.keys, *call.args)
+            answers: list[Any] = await pipe.execute(raise_on_error=False)
+            for place, call in enumerate(calls):
+                if isinstance(answers[place], exceptions.NoScriptError):
+                    try:
+                        answers[place] = (await self._one(script, call))[0]
+                    except exceptions.ResponseError as error:
+                        answers[place] = error
+        return [_failure(each) if isinstance(each, Exception) else each for each in answers]
+
+    async def _guarded(self, server: str, ask: Coroutine[Any, Any, Any]) -> Any:
+        """The answer, or a StoreError as a value, in time."""
+        loop = asyncio.get_running_loop()
+        breaker = self._breakers.get(server)
+        if breaker is None:
+            breaker = self._breakers[server] = Breaker(self._breaker, lambda state: self._tell(server, state))
+        ticket = None if self._closed else breaker.admit(loop.time())
+        if ticket is None:
+            ask.close()
+            return StoreError("closed" if self._closed else "circuit-open")
+        answered: bool | None = None
+        try:
+            async with asyncio.timeout(self.settings.deadline_s):
+                answer = await ask
+            worst = next((each for each in answer if _away(each)), None) if isinstance(answer, list) else None
+            answered = worst is None
+            return answer
+        except (exceptions.RedisError, OSError, ValueError) as error:
+            failure = _failure(error)
+            answered = not _away(failure)
+            if not answered:
+                self._mend()
+            return failure
+        finally:
+            breaker.settle(ticket, answered, loop.time())
+
+    def _tell(self, server: str, state: State) -> None:
+        log.log(30 if state is State.OPEN else 20, "redis", server=server, breaker=state)
+        if self._moved:
+            self._moved(server, state)
+
+    def _mend(self) -> None:
+        """Connect anew in the background, with more time than a call has: a handshake or the map of a cluster may take
+        longer than the deadline, and would otherwise never be done."""
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.get_running_loop().create_task(self._connect())
+
+    async def _connect(self) -> None:
+        with contextlib.suppress(exceptions.RedisError, OSError, ValueError, TimeoutError):
+            async with asyncio.timeout(MEND_S):
+                await (self.client.initialize() if isinstance(self.client, RedisCluster) else self.client.ping())
+
+
+def _client(settings: RedisSettings) -> Redis | RedisCluster:
+    """A client that asks once: what is asked again, and when, is decided here."""
+    place = urlsplit(settings.url)
+    scheme = place.scheme
+    known = scheme in SCHEMES and bool(place.path if scheme == "unix" else place.hostname)
+    if not known or (settings.cluster and scheme == "unix"):
+        raise ConfigError("no address of Redis", where="redis", hint="redis://host:port, rediss://… or unix:///path")
+    options: dict[str, Any] = {
+        "socket_timeout": None,
+        "socket_connect_timeout": MEND_S,
+        **({"username": settings.username} if settings.username else {}),
+        **({"password": settings.password} if settings.password else {}),
+        **({"ssl_ca_certs": settings.ca} if settings.ca and scheme == "rediss" else {}),
+    }
+    try:
+        if settings.cluster:
+            return RedisCluster.from_url(
+                settings.url, retry=Retry(NoBackoff(), 1), max_connections=settings.connections, **options
+            )
+        pool = BlockingConnectionPool.from_url(
+            settings.url, retry=Retry(NoBackoff(), 0), max_connections=settings.connections, timeout=None, **options
+        )
+    except ValueError as error:
+        raise ConfigError(
+            "no address of Redis", where="redis", hint="redis://host:port, rediss://… or unix:///path"
+        ) from error
+    return Redis(connection_pool=pool)
+
+
+_STARTS = {
+    "OOM": "full",
+    "READONLY": "unavailable",
+    "MISCONF": "unavailable",
+    "BUSY": "unavailable",
+    "NOREPLICAS": "unavailable",
+    "LOADING": "unavailable",
+    "MASTERDOWN": "unavailable",
+    "CLUSTERDOWN": "unavailable",
+    "TRYAGAIN": "unavailable",
+    "NOAUTH": "unavailable",
+    "NOPERM": "unavailable",
+}
+"""How Redis's errors begin, or in a script before Redis 7 what stands in them after a hyphen."""
+
+
+def _failure(error: Exception) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    match error:
+        case TimeoutError() | exceptions.TimeoutError():
+            return StoreError("timeout")
+        case exceptions.MaxConnectionsError():
+            return StoreError("overload")
+        case exceptions.OutOfMemoryError():
+            return StoreError("full")
+        case exceptions.ConnectionError() | exceptions.ReadOnlyError() | exceptions.ClusterError() | OSError():
+            return StoreError("unavailable")
+    said = str(error)
+    for start, reason in _STARTS.items():
+        if said.startswith(start) or f"-{start} " in said:
+            return StoreError(reason)
+    return StoreError("unavailable" if isinstance(error, exceptions.RedisClusterException) else "bad-response")
+
+
+def _away(answer: object) -> bool:
+    """Whether the answer says that the server cannot serve, rather than that it cannot serve this."""
+    return isinstance(answer, StoreError) and answer.reason != "bad-response"
