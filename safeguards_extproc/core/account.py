@@ -221,6 +221,15 @@ class Usage:
     bytes: int = 0
     exact: bool = False
 
+    def merged(self, other: Usage) -> Usage:
+        """What two counts of the same exchange say: each is the whole until it was made."""
+        return Usage(
+            max(self.input_tokens, other.input_tokens),
+            max(self.output_tokens, other.output_tokens),
+            max(self.bytes, other.bytes),
+            self.exact or other.exact,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:

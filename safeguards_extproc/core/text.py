@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from safeguards_extproc.core.account import Usage
+
 Path = tuple[str | int, ...]
 """Where a value stands in a JSON document: ("choices", 0, "delta", "content")."""
 
@@ -107,7 +109,8 @@ class Document:
     `model` is what the body names, "" if nothing; `streamed` is whether the client asked for an event stream.
     `features` are small facts for policy: numbers, booleans, short strings from closed sets; never user text.
     `unread` names what the format knows to be text or media but cannot read ("image", "token-ids", "history", …).
-    `listed` is the list of an answer that can go on without some of its items, None if there is none.
+    `listed` is the list of an answer that can go on without some of its items, None if there is none. `usage` is what
+    an answer says that it used, None if it does not.
     """
 
     segments: list[Segment]
@@ -116,6 +119,7 @@ class Document:
     features: dict[str, int | float | bool | str] = field(default_factory=dict)
     unread: frozenset[str] = frozenset()
     listed: Listed | None = None
+    usage: Usage | None = None
 
 
 @dataclass(slots=True)
@@ -124,13 +128,15 @@ class Reading:
 
     `closed` names channels that get no more text. `finished` is True for the dialect's last event.
     `unread` is "" or why the frame cannot be read (a slug of errors.MALFORMED), or the names of what it holds that no
-    format can read, as in `Document.unread`, joined by commas.
+    format can read, as in `Document.unread`, joined by commas. `usage` is what the answer has used until then, if the
+    frame says so.
     """
 
     segments: Sequence[Segment] = ()
     closed: Sequence[Channel] = ()
     finished: bool = False
     unread: str = ""
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import anthropic_read, refusals, sse
+from safeguards_extproc.wire import anthropic_read, refusals, sse, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.anthropic_stream import MessageStream, event, refused, refused_events
 from safeguards_extproc.wire.leaves import Leaves
@@ -48,8 +48,10 @@ class AnthropicMessages:
 
     def read_response(self, body: bytes, status: int) -> Document:
         if status < 400:
-            document, raw = anthropic_read.response(read_object(body))
+            answer = read_object(body)
+            document, raw = anthropic_read.response(answer)
             fill(body, raw, document.segments)
+            document.usage = used.told(answer)
             return document
         leaves = Leaves()
         anthropic_read.error(leaves, loads(body), ())

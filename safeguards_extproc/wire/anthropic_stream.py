@@ -11,7 +11,7 @@ from typing import Any
 
 from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import anthropic_read, sse
+from safeguards_extproc.wire import anthropic_read, sse, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.leaves import aside
 from safeguards_extproc.wire.raw import fill
@@ -136,7 +136,9 @@ class MessageEvents:
             self._channels[segment.channel] = None
         for channel in closed:
             self._channels.pop(channel, None)
-        return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)))
+        counts = body.get("message") if body.get("type") == "message_start" else body
+        usage = used.told(counts) if isinstance(counts, dict) else None
+        return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)), usage)
 
     def released(self, data: bytes) -> None:
         """The client has been sent the event in `data`."""

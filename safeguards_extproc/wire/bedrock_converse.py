@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import bedrock, bedrock_read, eventstream
+from safeguards_extproc.wire import bedrock, bedrock_read, eventstream, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.bedrock_stream import (
     STOPPED,
@@ -38,8 +38,10 @@ class BedrockConverse:
 
     def read_response(self, body: bytes, status: int) -> Document:
         if status < 400:
-            document, raw = bedrock_read.response(read_object(body))
+            answer = read_object(body)
+            document, raw = bedrock_read.response(answer)
             fill(body, raw, document.segments)
+            document.usage = used.told(answer)
             return document
         leaves = Leaves()
         bedrock.error(leaves, loads(body), ())

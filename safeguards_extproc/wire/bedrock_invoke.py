@@ -7,7 +7,7 @@ from typing import Any
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import bedrock, eventstream, invoke_count, invoke_read
+from safeguards_extproc.wire import bedrock, eventstream, invoke_count, invoke_read, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.anthropic_messages import AnthropicMessages
 from safeguards_extproc.wire.anthropic_stream import refused, refused_events
@@ -53,6 +53,7 @@ class BedrockInvoke:
             answer = read_object(body)
             document, raw = invoke_read.answer(answer, of_answer(answer))
             fill(body, raw, document.segments)
+            document.usage = used.told(answer) or used.flat(answer)
             return document
         leaves = Leaves()
         bedrock.error(leaves, loads(body), ())

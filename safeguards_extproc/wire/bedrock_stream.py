@@ -13,7 +13,7 @@ from typing import Any
 
 from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import bedrock, eventstream
+from safeguards_extproc.wire import bedrock, eventstream, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.bedrock_read import IDENTIFIERS, Reader
 from safeguards_extproc.wire.eventstream import Message
@@ -122,7 +122,7 @@ class ConverseStream:
             self._channels[segment.channel] = None
         for channel in closed:
             self._channels.pop(channel, None)
-        return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)))
+        return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)), used.told(body))
 
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         return bedrock.edit(frame, edits)

@@ -10,7 +10,7 @@ from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.core.text import Framer as AnyFramer
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import gemini_read, json_array, refusals, sse, strict_json
+from safeguards_extproc.wire import gemini_read, json_array, refusals, sse, strict_json, used
 from safeguards_extproc.wire.gemini_names import camel
 from safeguards_extproc.wire.gemini_stream import GeminiStream, edit_candidates
 from safeguards_extproc.wire.leaves import Leaves
@@ -64,7 +64,10 @@ class Gemini:
     def read_response(self, body: bytes, status: int) -> Document:
         value = loads(body)
         if status < 400:
-            return gemini_read.response(value, body)
+            document = gemini_read.response(value, body)
+            for chunk in value if isinstance(value, list) else [value]:
+                document.usage = used.joined(document.usage, used.told(chunk) if isinstance(chunk, dict) else None)
+            return document
         leaves = Leaves()
         gemini_read.error(leaves, value)
         return Document(leaves.segments, unread=frozenset(leaves.unread))

@@ -16,7 +16,7 @@ from typing import Any
 from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import gemini_read, json_array, sse
+from safeguards_extproc.wire import gemini_read, json_array, sse, used
 from safeguards_extproc.wire.gemini_names import camel
 from safeguards_extproc.wire.gemini_parts import Calls, Parts
 from safeguards_extproc.wire.strict_json import loads
@@ -123,7 +123,7 @@ class GeminiStream:
             self._read += 1
             segments = self._plain(body)
             if segments is not None:
-                return Reading(segments, finished=self._closed)
+                return Reading(segments, finished=self._closed, usage=used.told(body))
             return self._whole(body, data)
         except MalformedBody as error:
             return Reading(unread=error.reason)
@@ -182,7 +182,8 @@ class GeminiStream:
         self._seen.see(body)
         self._head = _head(body) or self._head
         finished = self._closed if self._array else self._seen.done
-        return Reading(parts.leaves.segments, parts.closed, finished, ",".join(sorted(parts.leaves.unread)))
+        unread = ",".join(sorted(parts.leaves.unread))
+        return Reading(parts.leaves.segments, parts.closed, finished, unread, used.told(body))
 
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         if self._is_event(frame):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from safeguards_extproc.core.text import Channel, Kind, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import bedrock, eventstream, openai_read
+from safeguards_extproc.wire import bedrock, eventstream, openai_read, used
 from safeguards_extproc.wire.anthropic_stream import MessageEvents
 from safeguards_extproc.wire.bedrock_stream import ConverseStream
 from safeguards_extproc.wire.invoke_dialects import FLAT, LAST, METRICS, NOVA_EVENTS, Dialect, choices
@@ -198,9 +198,10 @@ class NovaChunks:
             self._text = True
             return Reading((Segment(_TEXT, text[1], _TEXT_PATH),) if text[1] else ())
         leaves, segments, closed, unread = Leaves(), list[Segment](), list[Channel](), set[str]()
-        finished = False
+        finished, usage = False, None
         for name, frame in _events(body, data):
             reading = self._stream.read(frame)
+            usage = used.joined(usage, reading.usage)
             for segment in reading.segments:
                 if segment.path:
                     segment.path = (name, *segment.path)
@@ -212,7 +213,7 @@ class NovaChunks:
         unread |= leaves.unread
         if finished and self._text and _TEXT not in closed:
             closed.append(_TEXT)
-        return Reading([*segments, *leaves.segments], closed, finished, ",".join(sorted(unread)))
+        return Reading([*segments, *leaves.segments], closed, finished, ",".join(sorted(unread)), usage)
 
     def released(self, data: bytes) -> None:
         body = _read(data)

@@ -14,7 +14,7 @@ from typing import Any
 
 from safeguards_extproc.core.text import Edit, Reading, Refusal
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import bedrock, eventstream
+from safeguards_extproc.wire import bedrock, eventstream, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.eventstream import Message
 from safeguards_extproc.wire.invoke_chunks import Chunks, chunks
@@ -81,6 +81,8 @@ class InvokeStream:
             reading = Reading(leaves.segments, unread=",".join(sorted(leaves.unread)))
         else:
             reading = self._chunks.read(body, data)
+            if not self._chunks.goes_on:
+                reading.usage = used.joined(reading.usage, used.told(body) or used.flat(body))
         if not usual:
             _add_headers(reading, message)
         return reading

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import openai_read, refusals, sse
+from safeguards_extproc.wire import openai_read, refusals, sse, used
 from safeguards_extproc.wire.openai_api import ID_HEADER, NO_USAGE, read_error, refuse, verdict
 from safeguards_extproc.wire.openai_stream import AZURE_CHAT, CHAT, DONE, ChatStream, chunk, edit_choices
 from safeguards_extproc.wire.strict_json import MAX_VALUES, read_object
@@ -26,7 +26,12 @@ class OpenAIChat:
         return openai_read.request(read_object(body, MAX_VALUES))
 
     def read_response(self, body: bytes, status: int) -> Document:
-        return openai_read.response(read_object(body)) if status < 400 else read_error(body)
+        if status >= 400:
+            return read_error(body)
+        answer = read_object(body)
+        document = openai_read.response(answer)
+        document.usage = used.told(answer)
+        return document
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
         return edit_choices(body, edits)

@@ -7,7 +7,7 @@ from typing import Any
 
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import completions_read, refusals, sse
+from safeguards_extproc.wire import completions_read, refusals, sse, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.openai_api import ID_HEADER, NO_USAGE, read_error, refuse
 from safeguards_extproc.wire.openai_stream import DONE, ChatStream, Dialect, chunk, edit_choices, of_azure
@@ -43,7 +43,12 @@ class OpenAICompletions:
         return completions_read.request(read_object(body, MAX_VALUES))
 
     def read_response(self, body: bytes, status: int) -> Document:
-        return completions_read.response(read_object(body)) if status < 400 else read_error(body)
+        if status >= 400:
+            return read_error(body)
+        answer = read_object(body)
+        document = completions_read.response(answer)
+        document.usage = used.told(answer)
+        return document
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
         return edit_choices(body, edits)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from safeguards_extproc.core.text import Answer, Document, Edit, Path, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import openai_read
+from safeguards_extproc.wire import openai_read, used
 from safeguards_extproc.wire.leaves import Leaves, words
 from safeguards_extproc.wire.opaque import OpaqueStream
 from safeguards_extproc.wire.openai_api import prompts, read_error, refuse
@@ -56,7 +56,8 @@ class OpenAIEmbeddings:
         if not isinstance(data, list):
             leaves.tree(FIELDS, data, ("data",))
         openai_read.beside(leaves, {name: value for name, value in answer.items() if name != "data"})
-        return Document(leaves.segments, model=model if isinstance(model, str) else "", unread=frozenset(leaves.unread))
+        said = model if isinstance(model, str) else ""
+        return Document(leaves.segments, model=said, unread=frozenset(leaves.unread), usage=used.told(answer))
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
         return editing.apply(body, edits)

@@ -13,7 +13,7 @@ from typing import Any
 from safeguards_extproc.core.text import Answer, Channel, Document, Edit, Kind, Path, Reading, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import forms, openai_api, openai_read, refusals, sse
+from safeguards_extproc.wire import forms, openai_api, openai_read, refusals, sse, used
 from safeguards_extproc.wire.leaves import Leaves, words
 from safeguards_extproc.wire.multipart import boundary
 from safeguards_extproc.wire.openai_stream import DONE
@@ -76,8 +76,9 @@ class OpenAIMedia:
             return openai_api.read_error(body)
         leaves = Leaves()
         if _is_json(body):
-            say(leaves, read_object(body), ())
-            return Document(leaves.segments, unread=frozenset(leaves.unread))
+            answer = read_object(body)
+            say(leaves, answer, ())
+            return Document(leaves.segments, unread=frozenset(leaves.unread), usage=used.told(answer))
         said = _plain(body)
         if said is None:
             return Document([], unread=frozenset(("media",)))
@@ -144,7 +145,7 @@ class MediaStream:
         last = _ends(body)
         say(leaves, body, (), "0.whole" if last else "0")
         closed = (SPOKEN, (Kind.CONTENT, "0.whole")) if last else ()
-        return Reading(leaves.segments, closed, last, ",".join(sorted(leaves.unread)))
+        return Reading(leaves.segments, closed, last, ",".join(sorted(leaves.unread)), used.told(body))
 
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         return sse.with_data(frame, editing.apply(sse.fields(frame)[1], edits))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from safeguards_extproc.core.text import Answer, Document, Edit, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import openai_api, refusals, responses_read, responses_write, sse
+from safeguards_extproc.wire import openai_api, refusals, responses_read, responses_write, sse, used
 from safeguards_extproc.wire.responses_stream import ResponseStream, edit
 from safeguards_extproc.wire.strict_json import MAX_VALUES, read_object
 
@@ -24,9 +24,12 @@ class OpenAIResponses:
         return responses_read.request(read_object(body, MAX_VALUES))
 
     def read_response(self, body: bytes, status: int) -> Document:
-        if status < 400:
-            return responses_read.response(read_object(body))
-        return openai_api.read_error(body)
+        if status >= 400:
+            return openai_api.read_error(body)
+        answer = read_object(body)
+        document = responses_read.response(answer)
+        document.usage = used.told(answer)
+        return document
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
         return edit(body, edits)

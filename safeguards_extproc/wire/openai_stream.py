@@ -13,7 +13,7 @@ from typing import Any
 
 from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
-from safeguards_extproc.wire import azure_read, openai_read, sse
+from safeguards_extproc.wire import azure_read, openai_read, sse, used
 from safeguards_extproc.wire import edits as editing
 from safeguards_extproc.wire.leaves import Leaves, aside
 from safeguards_extproc.wire.openai_api import verdict
@@ -143,7 +143,10 @@ class ChatStream:
         if self._head is None:
             self._head = self._said(body)
         segments = self._plain(body)
-        return self._whole(body) if segments is None else Reading(segments)
+        reading = self._whole(body) if segments is None else Reading(segments)
+        if body.get("usage"):
+            reading.usage = used.told(body)
+        return reading
 
     def _plain(self, body: dict[str, Any]) -> Sequence[Segment] | None:
         """The one segment of the common case, a choice that goes on with its content; None for anything else."""

@@ -16,7 +16,7 @@ from typing import Any
 from safeguards_extproc.core.text import Channel, Edit, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import responses_events, sse
+from safeguards_extproc.wire import responses_events, sse, used
 from safeguards_extproc.wire.openai_stream import DONE
 from safeguards_extproc.wire.responses_ending import Seen
 from safeguards_extproc.wire.strict_json import loads, spans
@@ -162,7 +162,9 @@ class ResponseStream:
             self._plain = {at: known for at, known in self._plain.items() if at[1] != said.item}
         elif said.ends is not None:
             closed = [said.ends]
-        return Reading(segments, closed, finished, ",".join(sorted(said.leaves.unread)))
+        response = body.get("response")
+        usage = used.told(response) if isinstance(response, dict) else None
+        return Reading(segments, closed, finished, ",".join(sorted(said.leaves.unread)), usage)
 
     def _close_all(self) -> list[Channel]:
         closed = [channel for opened in self._open.values() for channel in opened]

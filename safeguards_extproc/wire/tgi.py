@@ -8,7 +8,7 @@ from typing import Any
 from safeguards_extproc.core.text import Answer, Document, Edit, Path, Refusal
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import openai_read, refusals, sse, tgi_read
+from safeguards_extproc.wire import openai_read, refusals, sse, tgi_read, used
 from safeguards_extproc.wire.leaves import Leaves
 from safeguards_extproc.wire.strict_json import MAX_VALUES, loads, read_object
 from safeguards_extproc.wire.tgi_stream import TokenStream, error, event
@@ -42,7 +42,7 @@ class TGI:
             if not isinstance(item, dict):
                 raise MalformedBody("shape")
             tgi_read.sequence(leaves, item, (index,) if listed is value else (), index)
-        return Document(leaves.segments, unread=frozenset(leaves.unread))
+        return Document(leaves.segments, unread=frozenset(leaves.unread), usage=used.generated(listed))
 
     def edit(self, body: bytes, edits: Sequence[Edit]) -> bytes:
         """Where a text changes, the tokens that repeat it become null."""

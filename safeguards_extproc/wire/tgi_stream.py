@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Refusal, Segment
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import edits as editing
-from safeguards_extproc.wire import sse, tgi_read
+from safeguards_extproc.wire import sse, tgi_read, used
 from safeguards_extproc.wire.leaves import Leaves
 from safeguards_extproc.wire.strict_json import loads
 
@@ -84,6 +84,7 @@ class TokenStream:
 
     def _whole(self, body: dict[str, object]) -> tuple[Reading, str]:
         leaves, said, token = Leaves(), "", body.get("token")
+        usage = used.generated([body])
         if isinstance(token, dict):
             said = tgi_read.token(leaves, token, ("token",))
             body = {name: value for name, value in body.items() if name != "token"}
@@ -104,7 +105,7 @@ class TokenStream:
         closed = list(self._open) if finished else []
         if finished:
             self._open.clear()
-        return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread))), said
+        return Reading(leaves.segments, closed, finished, ",".join(sorted(leaves.unread)), usage), said
 
     def edit(self, frame: bytes, edits: Sequence[Edit]) -> bytes:
         """The frame that is the next to be released; the last one's replica changes as what it repeats has changed."""
