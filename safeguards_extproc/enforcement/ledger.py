@@ -86,9 +86,7 @@ class Ledger:
     def strikes(self, told: Sequence[Strike]) -> list[Event]:
         """Enter several in one transaction, in this order."""
         with self.writing() as work:
-            work.load(each.subject for each in told)
-            for each in told:
-                work.strike(each)
+            work.strikes(told)
         return work.entered
 
     def undo(self, ids: Sequence[int], actor: str, reason: str) -> list[Event]:

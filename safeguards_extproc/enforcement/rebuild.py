@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -10,6 +11,10 @@ from safeguards_extproc.enforcement.events import Event
 from safeguards_extproc.enforcement.projection import EMPTY, State, decode, prune, replay, standing, turns
 from safeguards_extproc.enforcement.tables import ACCOUNTS, ALIASES, EVENTS, Row, to_event, to_standing
 from safeguards_extproc.enforcement.writing import Account, Writing, chunks
+
+_NAMES: sa.BindParameter[list[str]] = sa.bindparam("names", expanding=True)
+_ACCOUNTS = sa.select(ACCOUNTS).where(ACCOUNTS.c.subject.in_(_NAMES))
+_EVENTS = sa.select(EVENTS).where(EVENTS.c.subject.in_(_NAMES))
 
 
 def rebuild(work: Writing) -> int:
@@ -19,9 +24,9 @@ def rebuild(work: Writing) -> int:
     wrong = 0
     for roots in chunks(groups):
         names = [name for root in roots for name in groups[root]]
-        rows = {row["subject"]: dict(row) for row in _all(connection, ACCOUNTS, names)}
+        rows = {row["subject"]: dict(row) for row in _all(connection, _ACCOUNTS, names)}
         events: dict[str, list[Event]] = {}
-        for each in map(to_event, _all(connection, EVENTS, names)):
+        for each in map(to_event, _all(connection, _EVENTS, names)):
             events.setdefault(each.subject, []).append(each)
         for root in roots:
             own = sorted((each for name in groups[root] for each in events.get(name, ())), key=lambda each: each.id)
@@ -54,10 +59,10 @@ def _groups(connection: sa.Connection) -> dict[str, list[str]]:
     return groups
 
 
-def _all(connection: sa.Connection, table: sa.Table, names: list[str]) -> list[sa.RowMapping]:
+def _all(connection: sa.Connection, query: sa.Select[Any], names: list[str]) -> list[sa.RowMapping]:
     found: list[sa.RowMapping] = []
     for some in chunks(names):
-        found += connection.execute(sa.select(table).where(table.c.subject.in_(some))).mappings()
+        found += connection.execute(query, {"names": some}).mappings()
     return found
 
 

@@ -39,7 +39,17 @@ from safeguards_extproc.enforcement.tables import (
 from safeguards_extproc.errors import NotAllowed
 from safeguards_extproc.policy.account_document import Rung
 
-_UPDATE = ACCOUNTS.update().where(ACCOUNTS.c.subject == sa.bindparam("of"))
+_NAMES: sa.BindParameter[list[Any]] = sa.bindparam("names", expanding=True)
+_LOCK = sa.select(LEDGER).with_for_update()
+_COUNT = LEDGER.update()
+_TOLD = sa.select(EVENTS.c.record, EVENTS.c.rule).where(EVENTS.c.record.in_(_NAMES))
+_EVENTS = sa.select(EVENTS).where(EVENTS.c.id.in_(_NAMES))
+_HISTORY = sa.select(EVENTS).where(EVENTS.c.subject.in_(_NAMES)).order_by(EVENTS.c.id)
+_ACCOUNTS = sa.select(ACCOUNTS).where(ACCOUNTS.c.subject.in_(_NAMES))
+_OF: sa.BindParameter[str] = sa.bindparam("of")
+_MEMBERS = sa.select(ACCOUNTS.c.subject).where(ACCOUNTS.c.root == _OF, ACCOUNTS.c.subject != _OF)
+_CHANGE = ACCOUNTS.update().where(ACCOUNTS.c.subject == _OF)
+_ENTER, _MAKE = EVENTS.insert(), ACCOUNTS.insert()
 
 
 def chunks(values: Iterable[Any]) -> Iterator[list[Any]]:
@@ -70,7 +80,7 @@ class Writing:
         self.connection, self._rungs, self._draw = connection, rungs, draw
         self.now = now
         self.entered: list[Event] = []
-        counters = connection.execute(sa.select(LEDGER).with_for_update()).mappings().one()
+        counters = connection.execute(_LOCK).mappings().one()
         self._revision: int = counters["revision"]
         self._event: int = counters["event"]
         self._bulk: int = counters["bulk"]
@@ -99,14 +109,19 @@ class Writing:
             for rung in ladder.fired(self._rungs, root.state, event.at):
                 root.state = fold(root.state, self._enter(ladder.step(rung, event, self.now, self._draw)))
 
-    def strike(self, told: Strike) -> None:
-        """Enter a strike, and the steps to which it leads; nothing if this record's was told for this rule before."""
-        where = (EVENTS.c.record == told.record) & (EVENTS.c.rule == told.rule)
-        if any(row["record"] == told.record and row["rule"] == told.rule for row in self._rows):
-            return
-        if self.connection.execute(sa.select(EVENTS.c.id).where(where)).first() is None:
-            root = self.root(told.subject, told.subject_kind)
-            self.add(ladder.strike(told, self._fresh(root), self.now), told.record)
+    def strikes(self, told: Sequence[Strike]) -> None:
+        """Enter strikes in this order, and the steps to which they lead; none that this record's was told for this
+        rule before."""
+        self.load(each.subject for each in told)
+        before: set[tuple[str, str]] = set()
+        for some in chunks(dict.fromkeys(each.record for each in told)):
+            rows = self.connection.execute(_TOLD, {"names": some}).mappings()
+            before |= {(row["record"], row["rule"]) for row in rows}
+        for each in told:
+            if (each.record, each.rule) not in before:
+                before.add((each.record, each.rule))
+                root = self.root(each.subject, each.subject_kind)
+                self.add(ladder.strike(each, self._fresh(root), self.now), each.record)
 
     def undo(self, target: Event, taking: Event) -> None:
         """Take an event back by `taking`, with what follows from it. Raises NotAllowed."""
@@ -173,7 +188,7 @@ class Writing:
         """The events of these ids, in this order. Raises NotAllowed if one is missing."""
         found = {each.id: each for each in self.entered}
         for some in chunks(id for id in ids if id not in found):
-            rows = self.connection.execute(sa.select(EVENTS).where(EVENTS.c.id.in_(some))).mappings()
+            rows = self.connection.execute(_EVENTS, {"names": some}).mappings()
             found |= {row["id"]: to_event(row) for row in rows}
         if (missing := next((id for id in ids if id not in found), None)) is not None:
             raise NotAllowed(f"there is no event {missing}")
@@ -182,7 +197,7 @@ class Writing:
     def load(self, subjects: Iterable[str]) -> None:
         """Read these rows of the projection, all at once."""
         for some in chunks(dict.fromkeys(subject for subject in subjects if subject not in self._accounts)):
-            rows = self.connection.execute(sa.select(ACCOUNTS).where(ACCOUNTS.c.subject.in_(some))).mappings()
+            rows = self.connection.execute(_ACCOUNTS, {"names": some}).mappings()
             for row in rows:
                 state = decode(row["state"]) if row["root"] == row["subject"] else EMPTY
                 self._accounts[row["subject"]] = Account(row["subject"], row["kind"], row["root"], state, dict(row))
@@ -203,8 +218,7 @@ class Writing:
         """All events of an identity so far, which grows as events are entered."""
         if root.subject not in self._histories:
             names = [each.subject for each in self._members(root)]
-            where = EVENTS.c.subject.in_(names)
-            rows = self.connection.execute(sa.select(EVENTS).where(where).order_by(EVENTS.c.id)).mappings()
+            rows = self.connection.execute(_HISTORY, {"names": names}).mappings()
             gathered = [each for each in self.entered if each.subject in names]
             self._histories[root.subject] = [*(to_event(row) for row in rows), *gathered]
         return self._histories[root.subject]
@@ -220,18 +234,18 @@ class Writing:
             for root in [each for each in self._accounts.values() if each.touched and each.root == each.subject]:
                 self._settle(root)
         if self._rows:
-            self.connection.execute(EVENTS.insert(), self._rows)
+            self.connection.execute(_ENTER, self._rows)
         made: list[dict[str, Any]] = []
         changed: list[dict[str, Any]] = []
         for account in self._accounts.values():
             if account.touched:
                 self._project(account, made, changed)
         if made:
-            self.connection.execute(ACCOUNTS.insert(), made)
+            self.connection.execute(_MAKE, made)
         if changed:
-            self.connection.execute(_UPDATE, changed)
+            self.connection.execute(_CHANGE, changed)
         counters = {"revision": self._revision, "event": self._event, "bulk": self._bulk}
-        self.connection.execute(LEDGER.update().values(counters))
+        self.connection.execute(_COUNT, counters)
 
     def _enter(self, event: Event, record: str | None = None) -> Event:
         self._event += 1
@@ -250,8 +264,7 @@ class Writing:
 
     def _members(self, root: Account) -> list[Account]:
         """The pseudonyms of an identity, those that this transaction gives it included."""
-        where = (ACCOUNTS.c.root == root.subject) & (ACCOUNTS.c.subject != root.subject)
-        self.load(self.connection.execute(sa.select(ACCOUNTS.c.subject).where(where)).scalars())
+        self.load(self.connection.execute(_MEMBERS, {"of": root.subject}).scalars())
         return [each for each in self._accounts.values() if each.root == root.subject]
 
     def _settle(self, root: Account) -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, rule, run_state_machine_as_test
 
 from safeguards_extproc.core.account import Step
 from safeguards_extproc.enforcement import undo
@@ -129,24 +129,19 @@ class Actions(RuleBasedStateMachine):
         self.clock.now += hours * 3600
         self.book.run_due(self.clock.now)
 
-    @invariant()
-    def made_anew_it_is_the_same(self):
-        assert 0 == self.book.rebuild()
-
-    @invariant()
-    def every_revision_was_given(self):
+    def teardown(self):
+        """At the end the projection is what the events make of it, and the last revision was given to somebody."""
         revisions = [each.revision for _, each in self.book.changed(0, 10)]
         assert sorted(set(revisions)) == revisions
-        assert not revisions or revisions[-1] == self.book.revision()
-
-    def teardown(self):
+        assert self.book.revision() == max(revisions, default=0)
+        assert 0 == self.book.rebuild()
         self.book.close()
 
 
 def test_action_and_undo_change_nothing():
     """10,000 sequences by SAFEGUARDS_UNDO_SEQUENCES=10000; a few in every run."""
     sequences = int(os.environ.get("SAFEGUARDS_UNDO_SEQUENCES", "12"))
-    run_state_machine_as_test(Actions, settings=settings(max_examples=sequences, stateful_step_count=15, deadline=None))
+    run_state_machine_as_test(Actions, settings=settings(max_examples=sequences, stateful_step_count=12, deadline=None))
 
 
 def test_it_bites(monkeypatch):
