@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 from safeguards_extproc.core.account import (
+    NOBODY,
     STEPS,
     Admission,
     Admitted,
     Count,
-    Identity,
     Settlement,
     Usage,
     Who,
@@ -72,7 +73,7 @@ class Desk:
         if self.asked is not None or self.closed:
             return
         found = self.who.identify(fields, self._opened, told)
-        identity = Identity({**found.names, "model": model}, found.former) if model else found
+        identity = replace(found, names={**found.names, "model": model}) if model else found
         characters, most = bytes, 0
         if document is not None:
             characters = sum(len(segment.text) for segment in document.segments)
@@ -87,13 +88,16 @@ class Desk:
         self.answer = answer
         self.told = headers(answer)
         standing, counted = answer.standing, answer.counted
+        identity = self.asked.identity if self.asked is not None else NOBODY
+        said: dict[str, Value] = {"token": identity.token} if identity.token else {}
         return {
+            **said,
             "account_step": standing.step.value,
             "account_severity": STEPS[standing.step],
             "campaign": ",".join(sorted(standing.flags)),
             "limit": next((each.limit.name for each in counted if not each.allowed), ""),
             "limit_near": next((each.limit.name for each in counted if each.near), ""),
-            "identified": self.asked is not None and bool(self.asked.identity.responsible[0]),
+            "identified": bool(identity.responsible[0]),
         }
 
     def write(self, record: Record, usage: Usage | None) -> None:
@@ -133,17 +137,6 @@ def tokens(characters: int) -> int:
     return -(-characters // CHARACTERS)
 
 
-def more(known: Usage | None, said: Usage | None) -> Usage | None:
-    """What both say together: a stream counts its input first and its output last, each more than once."""
-    if known is None or said is None:
-        return known or said
-    return Usage(
-        max(known.input_tokens, said.input_tokens),
-        max(known.output_tokens, said.output_tokens),
-        exact=known.exact or said.exact,
-    )
-
-
 def used(record: Record, usage: Usage | None) -> Tokens:
     """The tokens of an exchange: those that its provider counted, else an estimate. What the provider turned away used
     none, nor did a request that never reached it. Of an answer that was broken off, what came of it counts."""
@@ -151,11 +144,13 @@ def used(record: Record, usage: Usage | None) -> Tokens:
     status = response.features.get("status", 0)
     if isinstance(status, int) and status >= 400:
         return Tokens()
-    output = _read(response.account)
+    output, prompt = _read(response.account), _read(request.account) if request.account.bytes_released else 0
     if usage is None:
-        return Tokens(_read(request.account) if request.account.bytes_released else 0, output)
+        return Tokens(prompt, output)
     if record.termination != "complete":
-        return Tokens(usage.input_tokens, max(usage.output_tokens, output))
+        return Tokens(usage.input_tokens or prompt, max(usage.output_tokens, output))
+    if not usage.exact:  # some servers count what they generate, and not what they were sent
+        return Tokens(usage.input_tokens or prompt, usage.output_tokens or output)
     return Tokens(usage.input_tokens, usage.output_tokens, usage.exact)
 
 

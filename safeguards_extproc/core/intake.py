@@ -251,6 +251,8 @@ class Intake:
             self.frames.append(Frame(raw, unread=self._break_off("too-large")))
             return
         reading = self.reader.read(raw)
+        if reading.usage is not None:
+            self.usage = reading.usage if self.usage is None else self.usage.merged(reading.usage)
         unread: Unread | None = None
         if reading.unread:
             scan.account.frames_unread += 1
@@ -290,6 +292,7 @@ class Intake:
         scan, document, windows = self._scan, parsed.document, self._ctx.route.limits.windows
         self.away = False
         scan.account.bytes_decoded = parsed.size
+        self.usage = document.usage
         reason = parsed.reason
         if document.listed is not None and len(document.listed.items) > windows:
             reason = "too-large"

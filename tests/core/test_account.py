@@ -13,6 +13,7 @@ from safeguards_extproc.core.account import (
     Identity,
     Limit,
     Shape,
+    Usage,
 )
 from safeguards_extproc.core.events import BodyMode, Opened
 
@@ -46,3 +47,8 @@ def test_where_nobody_is_known_nothing_is_looked_for() -> None:
     """The identity of an exchange without a policy of identities."""
     opened = Opened(BodyMode.NONE, BodyMode.NONE)
     assert (NOBODY, ()) == (NOBODY_KNOWN.identify({"authorization": "x"}, opened, {}), NOBODY_KNOWN.wants)
+
+
+def test_two_counts_of_an_exchange_are_one() -> None:
+    """A stream counts its input at the beginning and its output at the end: what is known of each counts."""
+    assert Usage(25, 1).merged(Usage(0, 40, 7, exact=True)) == Usage(25, 40, 7, exact=True)

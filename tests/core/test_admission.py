@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from safeguards_extproc import wire
 from safeguards_extproc.core.account import (
     Admission,
     Admitted,
@@ -21,10 +24,11 @@ from safeguards_extproc.core.account import (
     Step,
     Usage,
 )
-from safeguards_extproc.core.admission import headers, more, seconds, settlement
+from safeguards_extproc.core.admission import headers, seconds, settlement
 from safeguards_extproc.core.decision import Action, Gate, Limits, Model, Release, Route
 from safeguards_extproc.core.events import Aborted, Body, BodyMode, Opened
 from safeguards_extproc.core.record import LimitState, Tokens
+from safeguards_extproc.wire import sse
 from tests.playbook import REQUEST, RESPONSE, Accounts, Conversation, request_headers, response_headers
 from tests.world import WordPolicy, plain_request, plain_stream
 
@@ -284,11 +288,62 @@ def test_seconds_are_whole() -> None:
     assert [seconds(value) for value in (0.0, 0.2, -3.0, float("inf"), float("nan"))] == [0, 1, 0, 366 * 86_400, 0]
 
 
-def test_a_stream_counts_twice() -> None:
-    """Its input at the beginning, its output at the end: what is known of each counts."""
-    assert more(Usage(25, 1), Usage(0, 40, exact=True)) == Usage(25, 40, exact=True)
-    assert more(None, Usage(1, 2)) == Usage(1, 2)
-    assert more(None, None) is None
+ASKED = b'{"model": "claude", "max_tokens": 99, "messages": [{"role": "user", "content": "hello there"}]}'
+START: dict[str, Any] = {"id": "m", "model": "claude", "content": [], "usage": {"input_tokens": 25, "output_tokens": 1}}
+ANSWERED: list[dict[str, Any]] = [
+    {"type": "message_start", "message": START},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a longer answer"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 40}},
+    {"type": "message_stop"},
+]
+
+
+def claude() -> Conversation:
+    return conversation(policy(), yes, wire=wire).request(ASKED, path="/v1/messages", x_key="abc")
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_the_providers_count_is_what_was_used(size: int) -> None:
+    """Streamed or whole, and however it is cut: an estimate is kept only where there is no count."""
+    events = b"".join(sse.event(str(body["type"]), json.dumps(body).encode()) for body in ANSWERED)
+    assert claude().stream(events, size).record.usage == Tokens(25, 40, True)
+    whole = {**START, "type": "message", "role": "assistant", "usage": {"input_tokens": 25, "output_tokens": 40}}
+    assert claude().response(json.dumps(whole).encode(), size).record.usage == Tokens(25, 40, True)
+    uncounted = {**whole, "usage": None, "content": [{"type": "text", "text": "four"}]}
+    assert claude().response(json.dumps(uncounted).encode(), size).record.usage == Tokens(3, 1)
+
+
+def test_an_answer_that_is_broken_off_counts_as_far_as_it_came() -> None:
+    """Its input by the provider's count, its output by what was read where that is more."""
+    events = b"".join(sse.event(str(body["type"]), json.dumps(body).encode()) for body in ANSWERED[:3])
+    talk = claude()
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, events, False))
+    talk.feed(Aborted("closed"))
+    assert talk.record.usage == Tokens(25, 4)
+
+
+def test_a_count_of_the_output_alone_is_not_exact() -> None:
+    """What was sent is estimated then."""
+    talk = conversation(policy(), yes, wire=wire).request(b'{"inputs": "eight ch"}', path="/generate", x_key="abc")
+    talk.response(b'{"generated_text": "hello", "details": {"generated_tokens": 9, "finish_reason": "length"}}')
+    assert talk.record.usage == Tokens(2, 9)
+
+
+def test_what_became_of_a_token_is_a_feature() -> None:
+    """For rules on requests; nothing is said where no claim is read. The model joins who asks."""
+
+    class Signed(Header):
+        def identify(self, fields: Mapping[str, str], opened: Opened, told: Mapping[str, str]) -> Identity:
+            return replace(super().identify(fields, opened, told), token="invalid")
+
+    talk = Conversation(policy(), who=Signed(), accounts=yes, wire=wire)
+    talk.request(ASKED, path="/v1/messages", x_key="abc").response(json.dumps(START).encode())
+    assert talk.record.request.features["token"] == "invalid"
+    assert talk.record.identity == {"key": "abc", "model": "claude"}
+    assert "token" not in claude().response(b"{}").record.request.features
 
 
 def test_a_limit_says_what_becomes_of_it_without_its_store() -> None:
