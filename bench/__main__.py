@@ -22,13 +22,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import body, cascade, chunk, rig
+from bench import body, campaigns, cascade, chunk, rig
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
 
 SCRIPT = Path(__file__).with_name("post.lua")
-PARTS = ["load", "stream", "chunk", "screen", "cascade", "memory", "body", "guard"]
+PARTS = ["load", "stream", "chunk", "screen", "cascade", "memory", "body", "campaigns", "guard"]
 console = Console(width=150)
 
 
@@ -77,6 +77,8 @@ def main() -> None:
             figures["guard"] = guard.on_the_processor(folder, options.rounds)
         if "memory" in options.only:
             figures["memory"] = memory(patterns, folder)
+    if "campaigns" in options.only:
+        figures["campaigns"] = campaigns.measure(100_000, options.rounds, console=console)
     if "body" in options.only:
         figures["body"] = large(options.rounds)
     if options.json:

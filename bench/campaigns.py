@@ -42,7 +42,7 @@ SPECS = tuple(
         {"name": "probing", "detect": "probing", "threshold": 4.0, "window": "24h"},
     )
 )
-"""The campaigns of the README's example, all of them."""
+"""The campaigns of docs/accounts.md."""
 
 TOGETHER = 20
 """Exchanges that settle while a call of the counters is under way."""
