@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.campaign_traffic import ATTACKS, DAY, Ask, Honest, Texts, reworded
-from safeguards_extproc.adapters.campaigns import Watch
 from safeguards_extproc.adapters.memory_campaigns import MemoryCounters
 from safeguards_extproc.core.account import Admission, Identity, Settlement, Usage
 from safeguards_extproc.enforcement.sightings import Sighting
 from safeguards_extproc.enforcement.sketch import Sketcher, likeness
+from safeguards_extproc.enforcement.watch import Watch
 from safeguards_extproc.policy.account_document import CampaignSpec
 
 SPECS = tuple(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from safeguards_extproc.adapters.campaigns import Watch
 from safeguards_extproc.adapters.memory_campaigns import MemoryCounters
 from safeguards_extproc.core.account import Admission, Identity, Settlement, Usage
 from safeguards_extproc.enforcement.campaigns.counting import Seen, seen
 from safeguards_extproc.enforcement.sightings import Sighting
+from safeguards_extproc.enforcement.watch import Watch
 from safeguards_extproc.policy.account_document import CampaignSpec
 
 BEGIN = 1_800_000_000.0

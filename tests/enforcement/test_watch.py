@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from safeguards_extproc.adapters.campaigns import AGAIN_S, Watch
 from safeguards_extproc.adapters.memory_campaigns import MemoryCounters
 from safeguards_extproc.enforcement.campaigns.counting import Count, Reply
 from safeguards_extproc.enforcement.sightings import Sighting
+from safeguards_extproc.enforcement.watch import AGAIN_S, Watch
 from safeguards_extproc.errors import StoreError
 from tests.enforcement.campaigns.playing import BEGIN, settled, sketch, spec
 
