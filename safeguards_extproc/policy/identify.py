@@ -133,6 +133,8 @@ def _wrong(name: str, each: From, spec: IdentitySpec) -> Iterator[tuple[str, str
             yield "attribute", "is no attribute of Envoy that says who is connected", hint
     if each.metadata is not None and not all((*each.metadata.partition(":"), *_keys(each.metadata))):
         yield "metadata", "is no place in Envoy's metadata", "write namespace:key, or namespace:key.key"
+    if each.header == XFCC and each.claim is None and not each.trusted:
+        yield "header", "is no secret", "trusted: true if a proxy sets it or removes what clients send"
     if each.header == XFCC and each.claim is None and each.prefix not in _XFCC_FIELDS:
         yield "header", f"{XFCC} holds several names", f"add prefix: one of {', '.join(_XFCC_FIELDS)}"
 

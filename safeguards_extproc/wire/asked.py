@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -71,7 +72,7 @@ TIMES: tuple[Path, ...] = (
 def pick(body: bytes, paths: Sequence[str], format: str = "") -> dict[str, str]:
     """See core.text.Wire."""
     wanted = _compiled(tuple(paths))
-    if b"\\u" not in body and not any(name in body for name in _names(tuple(paths), format)):
+    if b"\\u" not in body and not _named(tuple(paths), format)(body):
         return {}
     try:
         value = loads(body)
@@ -121,10 +122,13 @@ def _compiled(paths: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
 
 
 @lru_cache(maxsize=256)
-def _names(paths: tuple[str, ...], format: str) -> frozenset[bytes]:
-    """Names of which at least one stands in a body that says anything, if nothing in it is escaped."""
+def _named(paths: tuple[str, ...], format: str) -> Callable[[bytes], object]:
+    """Whether a body has a member by one of the names that lead to something, if no name in it is escaped."""
     places = [steps for _, steps in _compiled(paths)]
     if MAX_TOKENS in paths:
         places += BOUNDS.get(format, _ANY)
-    last = (next((step for step in reversed(steps) if isinstance(step, str)), "") for steps in places)
-    return frozenset(json.dumps(name, ensure_ascii=False).encode() for name in last)
+    last = [next((step for step in reversed(steps) if isinstance(step, str)), None) for steps in places]
+    if not all(last):
+        return bool
+    names = b"|".join(re.escape(json.dumps(name, ensure_ascii=False).encode()) for name in last)
+    return re.compile(b"(?:" + names + rb")[ \t\n\r]*:").search

@@ -193,6 +193,7 @@ def test_the_law_of_headers_bites() -> None:
         ("key: [{attribute: source_address}]", "identity.key[0].attribute", "no attribute of Envoy"),
         ("key: [{metadata: 'a:b..c'}]", "identity.key[0].metadata", "no place in Envoy's metadata"),
         ("key: [{metadata: 'nothing'}]", "identity.key[0].metadata", "no place in Envoy's metadata"),
+        ("key: [{header: x-forwarded-client-cert, secret: true, prefix: URI=}]", "identity.key[0].header", "no secret"),
         ("key: [{header: x-forwarded-client-cert, trusted: true}]", "identity.key[0].header", "several names"),
     ],
 )

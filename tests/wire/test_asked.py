@@ -44,6 +44,25 @@ def test_a_body_that_is_ambiguous_tells_nothing(body: bytes) -> None:
     assert {} == pick(body, ("$.user", MAX_TOKENS))
 
 
+@settings(max_examples=60)
+@given(
+    st.sampled_from(["", " ", "\n\t "]),
+    st.sampled_from(["user", "end user", "a.b", 'na"me', "n(a", "字"]),
+    st.booleans(),
+)
+def test_a_name_is_found_however_it_is_written(space: str, name: str, escaped: bool) -> None:
+    """With spaces around its colon, with signs that mean something elsewhere; as a value it is none."""
+    written = json.dumps(name, ensure_ascii=escaped)
+    path = f"$[{json.dumps(name)}]"
+    assert {path: "ann"} == pick(f'{{"role":{written},{written}{space}:{space}"ann"}}'.encode(), (path,))
+    assert {} == pick(f'{{"role":{written}}}'.encode(), (path,))
+
+
+def test_a_place_may_have_no_name() -> None:
+    """In a list."""
+    assert {"$[1]": "ann"} == pick(b'["a", "ann"]', ("$[1]",))
+
+
 def test_an_escaped_name_is_the_same_name() -> None:
     """As every parser reads it; what merely stands in a text is none."""
     assert {"$.user": "ann"} == pick(rb'{"\u0075ser": "ann"}', ("$.user",))
