@@ -112,6 +112,7 @@ def test_test_runs_the_examples_one_by_one(tmp_path):
     assert "FAILED  nothing here" in result.output
     assert "1 examples, 1 failed" in result.output
     assert run("policy", "test", "policies/demo.yaml").exit_code == 0
+    assert run("policy", "test", "policies/accounts.yaml").exit_code == 0
 
 
 def test_explain_says_why():
