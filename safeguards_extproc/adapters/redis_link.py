@@ -61,7 +61,7 @@ class Call:
     """One run of a script; all of its keys have one hash tag."""
 
     keys: Sequence[str]
-    args: Sequence[str | int]
+    args: Sequence[str | int | bytes]
 
 
 class RedisLink:

@@ -215,15 +215,17 @@ def _join(work: Writing, id: str, member: Member, seen: Sighting) -> None:
         )
     )
     if row is None and seen.strike:
-        work.strike(
-            Strike(
-                subject=member.pseudonym,
-                subject_kind=member.kind,
-                record=member.record,
-                category=seen.detect,
-                rule=f"campaign:{seen.campaign}",
-                weight=seen.strike,
-                at=seen.at,
-                policy="campaigns",
-            )
+        work.strikes(
+            [
+                Strike(
+                    subject=member.pseudonym,
+                    subject_kind=member.kind,
+                    record=member.record,
+                    category=seen.detect,
+                    rule=f"campaign:{seen.campaign}",
+                    weight=seen.strike,
+                    at=seen.at,
+                    policy="campaigns",
+                )
+            ]
         )
