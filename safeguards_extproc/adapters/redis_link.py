@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 SCHEMES = ("redis", "rediss", "unix")
 MEND_S = 5.0
+_ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class RedisLink:
 
     def _server(self, key: str) -> str:
         if isinstance(self.client, RedisCluster):
-            with contextlib.suppress(exceptions.RedisError, KeyError, IndexError):
+            with contextlib.suppress(*_ERRORS, KeyError, IndexError):
                 if node := self.client.get_node_from_key(key):
                     return str(node.name)
         return "redis"
@@ -157,7 +158,7 @@ class RedisLink:
             worst = next((each for each in answer if _away(each)), None) if isinstance(answer, list) else None
             answered = worst is None
             return answer
-        except (exceptions.RedisError, OSError, ValueError) as error:
+        except _ERRORS as error:
             failure = _failure(error)
             answered = not _away(failure)
             if not answered:
@@ -178,7 +179,7 @@ class RedisLink:
             self._mending = asyncio.get_running_loop().create_task(self._connect())
 
     async def _connect(self) -> None:
-        with contextlib.suppress(exceptions.RedisError, OSError, ValueError, TimeoutError):
+        with contextlib.suppress(*_ERRORS):
             async with asyncio.timeout(MEND_S):
                 await (self.client.initialize() if isinstance(self.client, RedisCluster) else self.client.ping())
 
