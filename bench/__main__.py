@@ -22,13 +22,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import body, campaigns, cascade, chunk, rig
+from bench import body, campaigns, cascade, chunk, limits, rig
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
 
 SCRIPT = Path(__file__).with_name("post.lua")
-PARTS = ["load", "stream", "chunk", "screen", "cascade", "memory", "body", "campaigns", "guard"]
+PARTS = ["load", "stream", "chunk", "screen", "cascade", "memory", "body", "campaigns", "limits", "guard"]
 console = Console(width=150)
 
 
@@ -75,6 +75,8 @@ def main() -> None:
             from bench import guard  # which wants torch
 
             figures["guard"] = guard.on_the_processor(folder, options.rounds)
+        if "limits" in options.only:
+            figures["limits"] = limits.measure(folder, options.rounds)
         if "memory" in options.only:
             figures["memory"] = memory(patterns, folder)
     if "campaigns" in options.only:

@@ -16,6 +16,7 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- The numbers that a key holds, or nil if it holds anything else.
 local function unpacked(raw, least)
   if not raw then return nil end
   local ok, held = pcall(cmsgpack.unpack, raw)
@@ -26,12 +27,14 @@ local function unpacked(raw, least)
   return held
 end
 
+-- Times are cut at `now`, for a clock that went back.
 local function meter(raw, now)
   local held = unpacked(raw, 3)
   if not held or #held % 2 == 0 or held[3] < 1 then return {0, 0, 1} end
   if held[2] > now then held[2] = now end
-  for i = 4, #held, 2 do
-    if held[i] > now then held[i] = now end
+  for i = #held - 1, 4, -2 do
+    if held[i] <= now then break end
+    held[i] = now
   end
   return held
 end
@@ -49,25 +52,32 @@ local function rescaled(charge, held)
   return math.min(up(held[1], held[3]) * charge.unit, MOST)
 end
 
-local function queued(charge, level, at, when, units)
-  if when < at then when = at end
-  return math.min(math.max(0, level - (when - at) * charge.drain) + units * charge.unit, MOST), when
+local function queued(charge, held, first, last)
+  local level, at, drain, unit = rescaled(charge, held), held[2], charge.drain, charge.unit
+  for i = first, last, 2 do
+    local later = held[i] - at
+    if later > 0 then
+      level, at = level - later * drain, held[i]
+      if level < 0 then level = 0 end
+    end
+    level = level + held[i + 1] * unit
+    if level > MOST then level = MOST end
+  end
+  return level, at
 end
 
 local function read_rate(charge, held, now, need)
-  local level, at = rescaled(charge, held), held[2]
-  for i = 4, #held, 2 do
-    level, at = queued(charge, level, at, held[i], held[i + 1])
-  end
+  local level, at = queued(charge, held, 4, #held - 1)
   level = math.max(0, level - (now - at) * charge.drain)
   return level + need * charge.unit <= charge.most * charge.unit, level, 0, 0
 end
 
 local function read_budget(charge, held, now, need)
-  local level, empty, room, first = 0, 0, 0, #held
-  for i = #held - 1, 4, -2 do
-    if leaves(charge, held[i]) <= now then break end
-    level, first = level + held[i + 1], i
+  local level, empty, room, first = 0, 0, 0, #held + 1
+  local oldest = slot(charge, now - charge.span)
+  while first > 5 and held[first - 2] >= oldest do
+    first = first - 2
+    level = level + held[first + 1]
   end
   if level > 0 then empty = leaves(charge, held[#held - 1]) - now end
   if need > charge.most then
@@ -86,16 +96,12 @@ local function read_budget(charge, held, now, need)
 end
 
 local function fold(charge, held, now)
-  local first = 4
-  if charge.shape == 'rate' then
-    local level, at = rescaled(charge, held), held[2]
-    while first < #held and held[first] <= now - charge.keep do
-      level, at = queued(charge, level, at, held[first], held[first + 1])
-      first = first + 2
-    end
-    held[1], held[2], held[3] = level, at, charge.unit
-  else
-    while first < #held and leaves(charge, held[first]) <= now do first = first + 2 end
+  local first, rate = 4, charge.shape == 'rate'
+  local oldest = rate and now - charge.keep + 1 or slot(charge, now - charge.span)
+  while first < #held and held[first] < oldest do first = first + 2 end
+  if rate then
+    held[1], held[2] = queued(charge, held, 4, first - 1)
+    held[3] = charge.unit
   end
   if first == 4 then return held end
   local kept = {held[1], held[2], held[3]}
