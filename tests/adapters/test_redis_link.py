@@ -95,13 +95,15 @@ async def test_nobody_waits_for_a_server_that_is_away(server: Server) -> None:
 
 
 async def _counts(link: RedisLink) -> bool:
-    return isinstance((await link.run(COUNT, [Call(["key"], ["a"])]))[0], list)
+    return isinstance((await link.run(COUNT, [Call(["safeguards:key"], ["a"])]))[0], list)
 
 
 @pytest.mark.real
 async def test_passwords_are_told(tmp_path: Path) -> None:
-    """A user of an access list; without its password the store is away."""
-    users = ("--user", "default", "off", "--user", "limits", "on", ">secret", "~*", "&*", "+@all")
+    """A user of an access list, with the rights that the docs give it; without its password the store is away."""
+    rights = ("~safeguards:*", "&safeguards:*", "+@all", "-@admin", "-@dangerous", "+info")
+    assert " ".join(rights) in (Path(__file__).parents[2] / "docs" / "accounts.md").read_text()
+    users = ("--user", "default", "off", "--user", "limits", "on", ">secret", *rights)
     port = redis_server.free_port()
     with redis_server.running(tmp_path / "redis", *users, port=port, ask=False) as server:
         link = linked(server.url, username="limits", password="secret")

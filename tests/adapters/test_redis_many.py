@@ -121,8 +121,7 @@ async def test_a_cluster_that_loses_a_master_goes_on_deciding(cluster: list[Serv
     while admitted.total() < 60 * len(subjects):
         await asyncio.gather(*map(ask, subjects))
         turn += 1
-    port = _master(cluster[0], charges["key-0"])
-    victim = next(server for server in cluster if server.url.endswith(f":{port}"))
+    victim = _node(cluster, _master(cluster[0], charges["key-0"]))
     victim.signal(KILL)
     before = admitted.total()
     async with asyncio.timeout(60):
@@ -137,6 +136,52 @@ async def test_a_cluster_that_loses_a_master_goes_on_deciding(cluster: list[Serv
     assert all(HOURLY.amount <= admitted[subject] + 10 for subject in subjects)
     assert max(admitted.values()) <= 1.2 * HOURLY.amount
     assert "away" in seen.states
+
+
+async def test_a_slot_that_moves_takes_its_counters_along(cluster: list[Server]) -> None:
+    """Asked before, while the slot is on its way, and after: nothing is counted twice or lost."""
+    charge, seen = Charge(HOURLY, ("key-0",), 1), Seen()
+    link = RedisLink(RedisSettings(cluster[0].url, cluster=True, deadline_s=5.0))
+    limits = FallbackLimits(RedisLimits(link, seen), MemoryLimits(), seen)
+    admitted = Counter[str]()
+
+    async def ask(times: int) -> None:
+        for _ in range(times):
+            answered = await limits.admit(f"x{admitted.total()}", [charge], [1.0])
+            admitted[answered.source] += answered.counted[0].allowed
+
+    await redis_server.soon(lambda: _counts(limits, charge))
+    await ask(20)
+    old = _node(cluster, _master(cluster[0], charge))
+    new = next(server for server in cluster if server is not old and _is_master(server))
+    with old.client() as source, new.client() as target:
+        slot = source.cluster("keyslot", key(charge))
+        ids = [node.execute_command("CLUSTER", "MYID").decode() for node in (source, target)]
+        target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[0])
+        source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
+        await ask(5)
+        names = source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1000)
+        port = int(new.url.rpartition(":")[2])
+        source.execute_command("MIGRATE", "127.0.0.1", port, "", 0, 5000, "KEYS", *names)
+        await ask(5)
+        for node in (target, source):
+            node.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
+    await redis_server.soon(lambda: _counts(limits, charge))
+    await ask(20)
+    look = (await limits.admit("look", [Charge(HOURLY, charge.subject, 0)], [1.0])).counted[0]
+    await limits.close()
+    await link.close()
+    assert HOURLY.amount - look.remaining == admitted["store"] >= 40
+    assert _master(new, charge) == port
+
+
+def _node(cluster: list[Server], port: int) -> Server:
+    return next(server for server in cluster if server.url.endswith(f":{port}"))
+
+
+def _is_master(server: Server) -> bool:
+    with server.client() as client:
+        return bool(client.info("replication")["role"] == "master")
 
 
 async def _counts(limits: FallbackLimits, charge: Charge) -> bool:
