@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import body, campaigns, cascade, chunk, limits, rig
+from bench import accounts, body, campaigns, cascade, chunk, limits, rig
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
@@ -77,6 +77,8 @@ def main() -> None:
             figures["guard"] = guard.on_the_processor(folder, options.rounds)
         if "limits" in options.only:
             figures["limits"] = limits.measure(folder, options.rounds)
+        if "accounts" in options.only:
+            figures["accounts"] = accounts.measure(folder / "accounts")
         if "memory" in options.only:
             figures["memory"] = memory(patterns, folder)
     if "campaigns" in options.only:

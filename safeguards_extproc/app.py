@@ -30,6 +30,7 @@ from safeguards_extproc.adapters.shared import Shared, StreamLimits
 from safeguards_extproc.adapters.tls import Certificates, TlsFiles
 from safeguards_extproc.adapters.triton import TritonScorer, TritonSettings
 from safeguards_extproc.adapters.workers import Workers, WorkerSettings
+from safeguards_extproc.app_accounts import Joined, join
 from safeguards_extproc.core.events import Opened
 from safeguards_extproc.core.exchange import Exchange
 from safeguards_extproc.core.record import Record
@@ -60,10 +61,12 @@ class App:
     sink: Recorder
     shared: Shared
     server: Server
+    joined: Joined
 
     async def run(self) -> bool:
         """Serve; whether every stream had ended by itself when it was time to go."""
         await self.scorer.start()
+        await self.joined.start()
         stop_metrics = self._serve_metrics()
         await self.probe()
         await self.server.start()
@@ -83,6 +86,7 @@ class App:
             await self.scorer.close()
             await self.shared.reader.close()
             await self.shared.settled()
+            await self.joined.close()
             self.sink.close()
             stop_metrics()
 
@@ -94,6 +98,7 @@ class App:
         health, policies = self.health, self.policies
         health.set("policy", Component.DEGRADED if policies.stale else Component.READY)
         self.metrics.degraded("policy", policies.stale)
+        self.joined.probe(health)
         wanted = {f"model {model.model}": model for model in policies.current.models}
         answers = await asyncio.gather(*(self.scorer.ready(model) for model in wanted.values()))
         for (name, model), ready in zip(wanted.items(), answers, strict=True):
@@ -148,6 +153,8 @@ def build(settings: Settings, worker: int | None = None) -> App:
     reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
     escalations = Escalations(metrics)
     shared = Shared(begin, scorer, sink, metrics, limits, producer, reader, sink.refuses, escalations)
+    joined = join(settings, policies, metrics, health)
+    shared.accounts = joined.accounts
     metrics.watch_held(lambda: shared.held)
     server = Server(
         shared,
@@ -161,12 +168,13 @@ def build(settings: Settings, worker: int | None = None) -> App:
         ),
         _certificates(settings),
     )
-    return App(places.get("--metrics"), metrics, health, policies, scorer, sink, shared, server)
+    return App(places.get("--metrics"), metrics, health, policies, scorer, sink, shared, server, joined)
 
 
 def askers_of(settings: Settings) -> Askers:
     """Who says who asks."""
-    return Askers(settings.identity_keys, load, alone=settings.workers == 1)
+    alone = settings.workers == 1 and not settings.redis and not settings.ledger
+    return Askers(settings.identity_keys, load, alone=alone)
 
 
 def _addresses(settings: Settings) -> dict[str, Address]:

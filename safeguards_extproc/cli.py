@@ -1,4 +1,4 @@
-"""The command line: serve, eval, policy check | test | explain, version.
+"""The command line: serve, keeper, eval, policy check | test | explain, account …, version.
 
 Every command ends with 0 if all is well, 1 if something is not as it should be, 2 if it was asked wrongly.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from safeguards_extproc import __version__
+from safeguards_extproc import __version__, cli_account, cli_bulk, cli_keeper, cli_limits
 from safeguards_extproc.core.decision import Facts, Model
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
@@ -33,6 +33,10 @@ app = typer.Typer(
 )
 policies = typer.Typer(help="Check, test and explain a policy file.", no_args_is_help=True)
 app.add_typer(policies, name="policy")
+app.add_typer(cli_account.app, name="account")
+app.add_typer(cli_limits.app, name="limits")
+cli_account.app.command("bulk")(cli_bulk.bulk)
+app.command("keeper")(cli_keeper.keeper)
 
 PolicyFile = Annotated[Path, typer.Argument(help="A policy file (YAML).")]
 
@@ -98,6 +102,13 @@ def serve(
     max_held_bytes: Annotated[
         int, typer.Option(help="Bytes held in all streams; then new ones are refused.", envvar=_env("MAX_HELD_BYTES"))
     ] = 1 << 30,
+    redis: Annotated[
+        list[str] | None,
+        typer.Option(help="Shared limits and standings, redis://…; repeat it for a cluster.", envvar=_env("REDIS")),
+    ] = None,
+    ledger: Annotated[
+        str, typer.Option(help="One worker without Redis: the ledger that it keeps.", envvar=_env("LEDGER"))
+    ] = "",
     log_level: Annotated[str, typer.Option(help="debug, info, warning, error.", envvar=_env("LOG_LEVEL"))] = "info",
 ) -> None:
     """Serve Envoy's external processing."""
@@ -127,6 +138,8 @@ def serve(
         max_stream_s=max_stream,
         max_streams=max_streams,
         max_held_bytes=max_held_bytes,
+        redis=tuple(redis or ()),
+        ledger=ledger,
         log_level=_one_of("--log-level", log_level, ("debug", "info", "warning", "error")),
     )
     configure_logging(settings.log_level)

@@ -22,7 +22,8 @@ class Settings:
 
     `records` is a file that decision records are appended to, `identity_keys` one with the keys of pseudonyms.
     `tls_client_ca` makes TLS mutual. `drain_delay_s` is how long Envoy has to notice that health says no;
-    `drain_limit_s` how long streams may then go on.
+    `drain_limit_s` how long streams may then go on. `redis` is where filters share limits and standings: one
+    URL, or several nodes of a cluster; `ledger` is a database that a single worker without Redis keeps itself.
     """
 
     policy: Path
@@ -47,10 +48,18 @@ class Settings:
     max_stream_s: float = 3600.0
     max_streams: int = 20_000
     max_held_bytes: int = 1 << 30
+    redis: tuple[str, ...] = ()
+    ledger: str = ""
     log_level: str = "info"
 
     def __post_init__(self) -> None:
         """Raises ConfigError where two settings contradict each other."""
+        if self.ledger and self.redis:
+            hint = "give filters --redis alone, and run `safeguards-extproc keeper --ledger … --redis …` beside them"
+            raise ConfigError("with Redis the ledger is the keeper's", where="--ledger", hint=hint)
+        if self.ledger and self.workers > 1:
+            hint = "let them share a Redis: --redis URL, and `safeguards-extproc keeper --ledger … --redis …`"
+            raise ConfigError("several workers cannot keep one ledger", where="--ledger", hint=hint)
         if bool(self.tls_certificate) != bool(self.tls_key):
             raise ConfigError("TLS needs a certificate and its key", where="--tls-certificate", hint="give both")
         if self.tls_client_ca and not self.tls_certificate:
@@ -60,3 +69,16 @@ class Settings:
         for name in ("drain_delay_s", "drain_limit_s"):
             if getattr(self, name) < 0:
                 raise ConfigError("cannot be negative", where="--" + name.removesuffix("_s").replace("_", "-"))
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperOptions:
+    """What a keeper is started with. `anew` publishes all standings again, whatever Redis holds."""
+
+    policy: Path
+    ledger: str
+    redis: tuple[str, ...]
+    health: str = "127.0.0.1:9103"
+    metrics: str = ""
+    anew: bool = False
+    log_level: str = "info"

@@ -98,6 +98,16 @@ METRICS = tuple(
         ("limits_total", "Admissions that found a limit near or over.", ("limit", "mode", "state"), ()),
         ("settlements_lost_total", "Exchanges whose use could not be told to the store of limits.", (), ()),
         ("degraded", "1 where the service works with less than it should.", ("what",), ()),
+        ("admission_seconds", "Time to an answer of limits and standings, by who counted.", ("source",), FAST),
+        ("account_failures_total", "Accounts: what was not answered or taken, and why.", ("what", "reason"), ()),
+        ("account_lost_total", "Accounts: settlements, strikes and observations given up.", ("what",), ()),
+        ("standings_held", "Identities that are known not to be in good standing.", (), ()),
+        ("standings_age_seconds", "Time since the standings were surely the newest.", (), ()),
+        ("strikes_taken_total", "Strikes a keeper took: taken, refused, unreadable.", ("result",), ()),
+        ("strikes_waiting", "Strikes that waited when a keeper last looked.", (), ()),
+        ("standings_published_total", "Changes of standings that a keeper published.", (), ()),
+        ("standings_built_seconds", "How long a keeper last took to publish all standings anew.", (), ()),
+        ("keeper_failures_total", "What a keeper could not do, and why.", ("part", "reason"), ()),
     )
 )
 """Every metric of ours, as the README lists them; `process_*` come with the Prometheus client."""
@@ -294,6 +304,44 @@ class Metrics(Collector):
     def degraded(self, what: str, is_so: bool) -> None:
         """Whether the service works with less than it should."""
         self._of["degraded"].set(is_so, what)
+
+    def admission_took(self, source: str, seconds: float) -> None:
+        """An exchange has its answer of limits and standings; `source` is Admitted's."""
+        self._of["admission_seconds"].observe(seconds, source)
+
+    def account_failed(self, what: str, reason: str) -> None:
+        """A store or sink of accounts did not answer."""
+        self._of["account_failures_total"].add(1, what, reason)
+
+    def account_lost(self, what: str, count: int) -> None:
+        """Something that was to be told was given up."""
+        self._of["account_lost_total"].add(count, what)
+
+    def standings(self, held: int, age_s: float) -> None:
+        """How many standings are known, and how old the news is."""
+        self._of["standings_held"].set(held)
+        self._of["standings_age_seconds"].set(age_s)
+
+    def strikes_taken(self, result: str, count: int) -> None:
+        """A keeper took strikes."""
+        self._of["strikes_taken_total"].add(count, result)
+
+    def strikes_waiting(self, count: int) -> None:
+        """So many strikes wait for a keeper."""
+        self._of["strikes_waiting"].set(count)
+
+    def standings_published(self, count: int) -> None:
+        """A keeper told filters of changes."""
+        self._of["standings_published_total"].add(count)
+
+    def standings_built(self, identities: int, seconds: float) -> None:
+        """A keeper has published everybody anew."""
+        self._of["standings_published_total"].add(identities)
+        self._of["standings_built_seconds"].set(seconds)
+
+    def keeper_failed(self, part: str, reason: str) -> None:
+        """A part of a keeper could not do its work."""
+        self._of["keeper_failures_total"].add(1, part, reason)
 
     def exchange(self, record: Record) -> None:
         """A finished exchange."""

@@ -34,9 +34,17 @@ MAY_IMPORT = {
     "replay": "errors core ports wire detectors policy records *",
     "evaluate": "errors core ports wire detectors policy replay __version__ *",
     "local": "errors core ports wire replay settings *",
-    "app": "errors core ports wire detectors policy records telemetry settings adapters replay enforcement *",
+    "app": "errors core ports wire detectors policy records telemetry settings adapters replay enforcement "
+    "app_accounts *",
+    "app_accounts": "errors core policy telemetry settings adapters enforcement *",
+    "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
-    "__version__ *",
+    "cli_account cli_bulk cli_keeper cli_limits __version__ *",
+    "cli_say": "errors policy *",
+    "cli_account": "errors core policy enforcement telemetry app_accounts cli_say *",
+    "cli_bulk": "errors enforcement cli_account cli_say *",
+    "cli_limits": "errors core policy enforcement adapters telemetry app_accounts cli_say *",
+    "cli_keeper": "settings telemetry app_keeper *",
     "__main__": "cli",
 }
 """Folder or module, then what it may import beside itself and the standard library; `*` is any other distribution."""
@@ -52,7 +60,7 @@ IMPURE_CALLS = "open print input __import__ now utcnow today"
 WORLDS = {
     "Envoy": "admitting asking dues escalations extproc health listener server shared stream tls workers",
     "a worker's reader": "reader reader_frames reader_process",
-    "Redis": "breaker redis_link redis_limits redis_standings redis_intake redis_campaigns",
+    "Redis": "breaker redis_link redis_script redis_limits redis_standings redis_intake redis_campaigns",
     "models": "batching breaker embedded endpoint kserve triton",
 }
 """Each adapter knows one outside world; these modules make up one world together, every other is a world by itself."""

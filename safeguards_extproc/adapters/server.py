@@ -79,6 +79,25 @@ class Processor(grpc.GenericRpcHandler):  # type: ignore[type-arg]  # not generi
         await Stream(self._shared, context).run()
 
 
+class Probes:
+    """Serves health alone, in plaintext: Kubernetes probes speak no TLS."""
+
+    def __init__(self, health: Health, address: Address, socket_mode: int = 0o660) -> None:
+        self._address, self._mode = address, socket_mode
+        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        health.add_to(self._server)
+
+    async def start(self) -> int:
+        """Listen; the port, 0 for a Unix socket. Raises ConfigError if that fails."""
+        port = _bind(self._server, self._address, self._mode, None)
+        await self._server.start()
+        return port
+
+    async def stop(self) -> None:
+        """Who watches hears the last state first."""
+        await self._server.stop(CLOSING_S)
+
+
 class Server:
     """Serves streams and health on `settings.listen`, health alone on `settings.health`."""
 
@@ -90,10 +109,7 @@ class Server:
         self._main = grpc.aio.server(options=settings.options())
         self._main.add_generic_rpc_handlers((Processor(shared),))
         health.add_to(self._main)
-        self._probes: grpc.aio.Server | None = None
-        if settings.health is not None:
-            self._probes = grpc.aio.server(options=settings.options())
-            health.add_to(self._probes)
+        self._probes = Probes(health, settings.health, settings.socket_mode) if settings.health is not None else None
         self._cut = asyncio.Event()
 
     async def start(self) -> tuple[int, int]:
@@ -101,9 +117,8 @@ class Server:
         settings = self._settings
         credentials = self._certificates.credentials() if self._certificates is not None else None
         ports = [_bind(self._main, settings.listen, settings.socket_mode, credentials), 0]
-        if self._probes is not None and settings.health is not None:
-            ports[1] = _bind(self._probes, settings.health, settings.socket_mode, None)
-            await self._probes.start()
+        if self._probes is not None:
+            ports[1] = await self._probes.start()
         await self._main.start()
         log.info("listening", address=str(settings.listen), tls=credentials is not None)
         return ports[0], ports[1]
@@ -151,7 +166,7 @@ class Server:
         self._health.close()
         await stopped
         if self._probes is not None:
-            await self._probes.stop(CLOSING_S)
+            await self._probes.stop()
         return complete
 
     def cut(self) -> None:

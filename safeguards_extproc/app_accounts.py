@@ -1,0 +1,191 @@
+"""Joins the parts of accounts: for a worker, and for whoever else writes where filters read.
+
+Three ways to run: by itself (limits in memory, nobody is suspended), with a ledger of its own (one worker on one
+machine), with Redis (any number of workers; a keeper beside them has the ledger).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from safeguards_extproc.adapters.accounts import Accounts, Sinks
+from safeguards_extproc.adapters.breaker import State
+from safeguards_extproc.adapters.fallback_limits import FallbackLimits
+from safeguards_extproc.adapters.health import Component, Health
+from safeguards_extproc.adapters.ledger_standings import LedgerStandings, LedgerStrikes
+from safeguards_extproc.adapters.memory_limits import MemoryLimits
+from safeguards_extproc.adapters.policy_store import PolicyStore
+from safeguards_extproc.adapters.redis_intake import RedisStrikes
+from safeguards_extproc.adapters.redis_limits import RedisLimits
+from safeguards_extproc.adapters.redis_link import RedisLink, RedisSettings
+from safeguards_extproc.adapters.redis_standings import RedisBoard, RedisStandings
+from safeguards_extproc.core.account import Settlement
+from safeguards_extproc.enforcement import strikes
+from safeguards_extproc.enforcement.events import Strike
+from safeguards_extproc.enforcement.keeper import Keeper
+from safeguards_extproc.enforcement.ledger import Ledger
+from safeguards_extproc.enforcement.snapshot import Snapshot
+from safeguards_extproc.errors import StoreError
+from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.settings import Settings
+from safeguards_extproc.telemetry import Metrics
+
+log = structlog.get_logger()
+
+FIRST_S = 10.0
+"""How long a worker waits for its first news of standings before it serves without."""
+
+OLD_S = 5.0
+"""Standings of which nothing was heard for so long may be old."""
+
+PATIENT_S = 2.0
+"""Deadline of what no exchange waits for."""
+
+
+@dataclass(slots=True)
+class Joined:
+    """The accounts of a worker and what they stand on. `standings` keeps the snapshot up to date, if anything does;
+    `keeper` is the worker's own, `ladder` gives it the policy's ladder."""
+
+    accounts: Accounts
+    snapshot: Snapshot
+    metrics: Metrics
+    standings: RedisStandings | LedgerStandings | None = None
+    keeper: Keeper | None = None
+    ladder: Callable[[], None] = lambda: None
+    closing: Sequence[Callable[[], Awaitable[None]]] = ()
+    _keeping: asyncio.Task[None] | None = None
+    _began: float = field(default_factory=time.monotonic)
+
+    async def start(self) -> None:
+        """Hear of standings; never fails because Redis is away."""
+        self._began = time.monotonic()
+        if isinstance(self.standings, RedisStandings):
+            await self.standings.start()
+        if self.keeper is not None:
+            await self.keeper.publish()
+            self._keeping = asyncio.get_running_loop().create_task(self.keeper.run())
+
+    async def close(self) -> None:
+        """End, once `accounts` are closed: what they told last is with the ledger."""
+        if self.keeper is not None:
+            with contextlib.suppress(StoreError):
+                while await self.keeper.take():
+                    pass
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        for close in self.closing:
+            await close()
+
+    def probe(self, health: Health) -> None:
+        """Tell health and metrics how old the standings are, and the keeper which ladder holds."""
+        self.ladder()
+        if self.standings is None:
+            return
+        age_s = self.standings.age_s
+        self.metrics.standings(len(self.snapshot.held), age_s)
+        old = age_s > OLD_S
+        first = age_s == float("inf") and time.monotonic() - self._began < FIRST_S
+        health.set("standings", Component.STARTING if first else Component.DEGRADED if old else Component.READY)
+        self.metrics.degraded("standings", old)
+        if self.keeper is not None:
+            failing = bool(self.keeper.failing)
+            health.set("ledger", Component.DEGRADED if failing else Component.READY)
+            self.metrics.degraded("ledger", failing)
+
+
+def join(settings: Settings, policies: PolicyStore[CompiledPolicy], metrics: Metrics, health: Health) -> Joined:
+    """The accounts of a worker, inside a running loop. ConfigError where Redis or the ledger is named wrongly."""
+
+    def strike(settlement: Settlement) -> Strike | None:
+        policy = policies.current
+        specs = policy.document.enforcement.strikes
+        return strikes.strike(settlement, specs, policy.document.name, policy.digest, time.time()) if specs else None
+
+    snapshot = Snapshot()
+    if settings.redis:
+        return _on_redis(settings.redis, snapshot, strike, metrics, health)
+    if settings.ledger:
+        return _on_ledger(settings.ledger, snapshot, strike, metrics, policies)
+    limits = in_memory(metrics)
+    return Joined(Accounts(snapshot, limits, Sinks(), metrics), snapshot, metrics, closing=(limits.close,))
+
+
+def in_memory(metrics: Metrics) -> FallbackLimits:
+    """Limits that this process counts alone."""
+    return FallbackLimits(MemoryLimits(), MemoryLimits(), metrics)
+
+
+def _on_redis(
+    urls: Sequence[str],
+    snapshot: Snapshot,
+    strike: Callable[[Settlement], Strike | None],
+    metrics: Metrics,
+    health: Health,
+) -> Joined:
+    def moved(server: str, state: State) -> None:
+        health.set("redis", Component.READY if state is State.CLOSED else Component.DEGRADED)
+        metrics.degraded("redis", state is not State.CLOSED)
+
+    health.set("redis", Component.READY)
+    quick, patient = RedisLink(redis_settings(urls), moved), patient_link(urls)
+    limits = FallbackLimits(RedisLimits(quick, metrics), MemoryLimits(), metrics)
+    standings = RedisStandings(patient, snapshot, urls)
+    sinks = Sinks(strike, RedisStrikes(patient, metrics).put)
+    accounts = Accounts(snapshot, limits, sinks, metrics)
+    closing = (standings.close, limits.close, quick.close, patient.close)
+    return Joined(accounts, snapshot, metrics, standings, closing=closing)
+
+
+def _on_ledger(
+    url: str,
+    snapshot: Snapshot,
+    strike: Callable[[Settlement], Strike | None],
+    metrics: Metrics,
+    policies: PolicyStore[CompiledPolicy],
+) -> Joined:
+    ledger = Ledger(url, policies.current.document.enforcement.ladder, time.time)
+    board, intake, limits = LedgerStandings(snapshot), LedgerStrikes(), in_memory(metrics)
+    accounts = Accounts(snapshot, limits, Sinks(strike, intake.put), metrics)
+
+    def ladder() -> None:
+        ledger.ladder = tuple(policies.current.document.enforcement.ladder)
+
+    async def close() -> None:
+        await asyncio.to_thread(ledger.close)
+
+    keeper = Keeper(ledger, intake, board, metrics)
+    return Joined(accounts, snapshot, metrics, board, keeper, ladder, (limits.close, close))
+
+
+def redis_settings(urls: Sequence[str]) -> RedisSettings:
+    """One server, or, where several are named, a cluster of which they are nodes."""
+    return RedisSettings(urls[0], cluster=len(urls) > 1)
+
+
+def patient_link(urls: Sequence[str]) -> RedisLink:
+    """A way to Redis for what no exchange waits for. Raises ConfigError where the address is none."""
+    return RedisLink(replace(redis_settings(urls), deadline_s=PATIENT_S))
+
+
+def publish_since(urls: Sequence[str], ledger: Ledger, revision: int) -> int:
+    """Tell filters of every standing that has changed since; how many. Raises StoreError."""
+
+    async def publish() -> int:
+        link, count, since = patient_link(urls), 0, revision
+        try:
+            while changes := ledger.changed(since, 1000):
+                await RedisBoard(link).publish(changes)
+                count, since = count + len(changes), changes[-1][1].revision
+        finally:
+            await link.close()
+        return count
+
+    return asyncio.run(publish())
