@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,14 +83,15 @@ def cluster(tmp_path: Path) -> Iterator[list[Server]]:
         subprocess.run(made, check=True, stdout=subprocess.DEVNULL, timeout=60)
         for server in servers:
             with server.client() as client:
-                redis_server.until("the cluster", lambda client=client: _whole(client))
+                redis_server.until("the cluster", partial(_whole, client))
         yield servers
 
 
 def _whole(client: Redis) -> bool:
     known = client.info("replication")
     linked = known["role"] == "slave" and known["master_link_status"] == "up"
-    return client.cluster("info")["cluster_state"] == "ok" and (linked or known["connected_slaves"] == 1)
+    whole: bool = client.cluster("info")["cluster_state"] == "ok"
+    return whole and (linked or known["connected_slaves"] == 1)
 
 
 async def test_a_cluster_that_loses_a_master_goes_on_deciding(cluster: list[Server]) -> None:
