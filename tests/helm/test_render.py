@@ -32,6 +32,7 @@ MATRIX: dict[str, Values] = {
     "claim of theirs": {"records": {"persistence": {"enabled": True, "existingClaim": "archive"}}},
     "tls": {"tls": {"secretName": "guard-tls"}},
     "mutual tls": {"tls": {"secretName": "guard-tls", "mutual": True}},
+    "identity": {"identity": {"secretName": "who"}},
     "models": {"triton": {"addresses": ["a:8001", "[::1]:8001"], "hedgeMilliseconds": 20}},
     "no wait": {
         "drain": {"preStopSeconds": 0, "delaySeconds": 1, "limitSeconds": 9},
@@ -183,6 +184,7 @@ def test_arguments_follow_the_values(helm: Helm) -> None:
     pair = ["--tls-certificate=/etc/safeguards-tls/tls.crt", "--tls-key=/etc/safeguards-tls/tls.key"]
     assert added(MATRIX["models"]) == ["--triton=a:8001", "--triton=[::1]:8001", "--hedge-ms=20"]
     assert added(MATRIX["tls"]) == pair
+    assert added(MATRIX["identity"]) == ["--identity-keys=/etc/safeguards-identity/keys.yaml"]
     assert added(MATRIX["mutual tls"]) == [*pair, "--tls-client-ca=/etc/safeguards-tls/ca.crt"]
     assert added({"records": {"onFailure": "refuse"}}) == ["--on-record-failure=refuse"]
 
@@ -302,7 +304,8 @@ def test_everything_written_has_a_volume(helm: Helm, values: Values) -> None:
     manifests = helm.render(values)
     mounted = {each["name"] for each in container(manifests)["volumeMounts"]}
     assert mounted == {each["name"] for each in pod(manifests)["volumes"]}
-    assert ("tls" in values) == ("tls" in mounted)
+    for secret in ("tls", "identity"):
+        assert (secret in values) == (secret in mounted)
 
 
 def test_service_account(helm: Helm) -> None:
