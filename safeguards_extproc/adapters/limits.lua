@@ -153,14 +153,11 @@ end
 
 local function charges_of()
   local charges = {}
-  for i = 5, #ARGV, 9 do
-    charges[#charges + 1] = {
-      key = KEYS[#charges + 2], shape = ARGV[i], enforced = ARGV[i + 1] == '1', place = ARGV[i + 2],
-      cost = tonumber(ARGV[i + 3]), most = tonumber(ARGV[i + 4]), unit = tonumber(ARGV[i + 5]),
-      drain = tonumber(ARGV[i + 6]), width = tonumber(ARGV[i + 7]), span = tonumber(ARGV[i + 8]),
+  for i, field in ipairs(cmsgpack.unpack(ARGV[5])) do
+    charges[i] = {
+      key = KEYS[i + 1], shape = field[1], enforced = field[2], place = field[3], cost = field[4], most = field[5],
+      unit = field[6], drain = field[7], width = field[8], span = field[9], keep = 64 * field[8],
     }
-    local charge = charges[#charges]
-    charge.keep = 64 * charge.width
   end
   return charges
 end
@@ -168,7 +165,7 @@ end
 local function lease(charge, id, now)
   local key, ends = charge.key, whole(now + charge.span)
   if type(redis.pcall('ZREMRANGEBYSCORE', key, '-inf', whole(now))) == 'table' then redis.call('DEL', key) end
-  redis.call('ZADD', key, ends, id .. ':' .. charge.place)
+  redis.call('ZADD', key, ends, id .. ':' .. whole(charge.place))
   redis.call('PEXPIRE', key, whole(math.ceil(charge.span / 1000) + 1000))
 end
 
@@ -188,7 +185,7 @@ local function admit(id, keep)
     if charge.shape == 'concurrent' then
       local out = redis.pcall('ZCOUNT', key, '(' .. whole(now), '+inf')
       local ends
-      if type(out) == 'table' then out = 0 else ends = redis.call('ZSCORE', key, id .. ':' .. charge.place) end
+      if type(out) == 'table' then out = 0 else ends = redis.call('ZSCORE', key, id .. ':' .. whole(charge.place)) end
       local mine = ends and tonumber(ends) > now
       local ok = mine or out + before < charge.most
       charge.units = (mine or charge.cost == 0) and 0 or 1
@@ -222,7 +219,7 @@ local function admit(id, keep)
     reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = answer[3], answer[4], units
   end
   if not refused and not marker then redis.call('SET', KEYS[1], cmsgpack.pack(taken), 'PX', keep) end
-  return reply
+  return cmsgpack.pack(reply)
 end
 
 -- What was used stands in the place of `most`. Everything is worked out before the first write.
@@ -232,7 +229,7 @@ local function settle(id)
   for i, charge in ipairs(charges_of()) do
     local key, more = charge.key, charge.most - charge.cost
     if charge.shape == 'concurrent' then
-      if type(redis.pcall('ZREM', key, id .. ':' .. charge.place)) == 'table' then redis.call('DEL', key) end
+      if type(redis.pcall('ZREM', key, id .. ':' .. whole(charge.place))) == 'table' then redis.call('DEL', key) end
     elseif marker and marker[i + 1] == 1 and more ~= 0 then
       held[key] = held[key] or meter(raw[i + 1], now)
       correct(charge, held[key], marker[1], more)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from safeguards_extproc.adapters.redis_link import Call, RedisLink, Script
 from safeguards_extproc.core.account import Charge, Counted, Limit, Shape
 from safeguards_extproc.enforcement import meters
@@ -36,9 +38,11 @@ WAITING = 10_000
 AT_ONCE = 64
 AGAIN_S = (0.1, 2.0)
 
+_NUMBERS = msgspec.msgpack.Decoder(list[int])
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 Used = Sequence[tuple[Charge, int]]
+Fields = tuple[str | int | bool, ...]
 Tagged = tuple[int, Charge]
 
 
@@ -57,13 +61,11 @@ class Keys:
     marker: str
     charges: Sequence[Tagged]
 
-    def call(self, op: str, now: int | None, id: str, fields: Sequence[Sequence[str | int]]) -> Call:
-        """A run of the script; `fields` are each charge's numbers."""
+    def call(self, op: str, now: int | None, id: str, fields: Sequence[Fields]) -> Call:
+        """A run of the script; `fields` are each charge's numbers. They go as one argument, as the answer comes: each
+        argument by itself costs the client more than Redis needs for all."""
         keys = [self.marker, *(key(charge) for _, charge in self.charges)]
-        args: list[str | int] = [op, "" if now is None else now, id, PENDING_MS]
-        for each in fields:
-            args += each
-        return Call(keys, args)
+        return Call(keys, (op, "" if now is None else now, id, PENDING_MS, msgspec.msgpack.encode(fields)))
 
 
 class RedisLimits:
@@ -193,18 +195,21 @@ class RedisLimits:
     def _now(self) -> int | None:
         return self._clock() if self._clock else None
 
-    def _fields(self, place: int, charge: Charge, share: float, used: int | None = None) -> tuple[str | int, ...]:
+    def _fields(self, place: int, charge: Charge, share: float, used: int | None = None) -> Fields:
         """A charge as the script reads it; what was used stands in the place of what fits."""
         scale = meters.gauge(charge.limit, share, self._lease_us)
         most = scale.most if used is None else used
-        enforced = int(charge.limit.enforced)
+        enforced = charge.limit.enforced
         return (scale.shape.value, enforced, place, charge.cost, most, scale.unit, scale.drain, scale.width, scale.span)
 
     def _read(self, group: Keys, shares: Sequence[float], answer: object) -> Mapping[int, Counted]:
         """The script's answer: the time, then five numbers for each charge. Raises StoreError if it is none."""
-        if not isinstance(answer, list) or len(answer) != 1 + 5 * len(group.charges):
+        try:
+            now, *numbers = _NUMBERS.decode(answer if isinstance(answer, bytes) else b"")
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StoreError("bad-response") from error
+        if len(numbers) != 5 * len(group.charges):
             raise StoreError("bad-response")
-        now, *numbers = (int(number) for number in answer)
         counted = {}
         for row, (place, charge) in enumerate(group.charges):
             allowed, level, empty_us, room_us, taken = numbers[5 * row : 5 * row + 5]
