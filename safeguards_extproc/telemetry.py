@@ -96,7 +96,6 @@ METRICS = tuple(
         ("records_lost_total", "Decision records that were given up.", (), ()),
         ("admissions_total", "Exchanges that asked whether they may go on, by who counted.", ("source", "result"), ()),
         ("limits_total", "Admissions that found a limit near or over.", ("limit", "mode", "state"), ()),
-        ("settlements_lost_total", "Exchanges whose use could not be told to the store of limits.", (), ()),
         ("degraded", "1 where the service works with less than it should.", ("what",), ()),
         ("admission_seconds", "Time to an answer of limits and standings, by who counted.", ("source",), FAST),
         ("account_failures_total", "Accounts: what was not answered or taken, and why.", ("what", "reason"), ()),
@@ -239,10 +238,6 @@ class Metrics(Collector):
             if each.near:
                 mode = "enforce" if each.limit.enforced else "shadow"
                 of["limits_total"].add(1, each.limit.name, mode, "near" if each.allowed else "over")
-
-    def settlements_lost(self, count: int) -> None:
-        """Settlements were given up."""
-        self._of["settlements_lost_total"].add(count)
 
     def detector(self, detector: str, failure: str, seconds: float) -> None:
         """A detector's answer; `failure` is "" or a slug of errors.FAILURES."""

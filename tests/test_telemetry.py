@@ -72,13 +72,11 @@ def test_admissions_are_counted_with_the_limits_that_they_found() -> None:
     )
     metrics.admitted(Admitted([Counted(limit, False, 0)], source="store"))
     metrics.admitted(Admitted([Counted(limit, True, 1)], source="local"))
-    metrics.settlements_lost(3)
     assert value(metrics, "admissions_total", source="none", result="admitted") == 1
     assert value(metrics, "admissions_total", source="store", result="refused") == 1
     assert value(metrics, "limits_total", limit="trial", mode="shadow", state="over") == 1
     assert value(metrics, "limits_total", limit="requests", mode="enforce", state="over") == 1
     assert value(metrics, "limits_total", limit="requests", mode="enforce", state="near") == 1
-    assert value(metrics, "settlements_lost_total") == 3
 
 
 def test_a_record_is_counted_once_in_each_thing_it_says() -> None:

@@ -15,7 +15,7 @@ from itertools import chain
 
 from safeguards_extproc.core.account import Admitted, Step
 from safeguards_extproc.core.admission import seconds
-from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Value, Verdict
+from safeguards_extproc.core.decision import ALLOWED, SEVERITY, Action, Facts, Fired, Placeholder, Verdict
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.closure import Rules, build
@@ -151,7 +151,7 @@ def decide(book: Book, facts: Facts) -> Verdict:
 
 def admit(book: Book, facts: Facts) -> Verdict:
     """The verdict by the admission alone. Total."""
-    asked = _admission(facts.admission, facts.features) if facts.admission is not None else []
+    asked = _admission(facts.admission, facts) if facts.admission is not None else []
     return compose(soften(asked, book.enforced)) if asked else ALLOWED
 
 
@@ -169,7 +169,7 @@ def judge(book: Book, facts: Facts) -> list[tuple[Ask, str]]:
     for detector, mode in broken.items():
         asked += _without(detector, mode, broken)
     if facts.admission is not None:
-        asked += _admission(facts.admission, facts.features)
+        asked += _admission(facts.admission, facts)
     return asked
 
 
@@ -276,17 +276,19 @@ def compose(fired: Sequence[tuple[Ask, Fired]]) -> Verdict:
     )
 
 
-def _admission(answer: Admitted, features: Mapping[str, Value]) -> list[tuple[Ask, str]]:
-    """What the account's standing asks for, then each limit that is over, the longest wait first."""
+def _admission(answer: Admitted, facts: Facts) -> list[tuple[Ask, str]]:
+    """What the account's standing asks for, then each limit that is over, the longest wait first. A body that cannot
+    be read may ask for anything, so one who may not use everything may not send it."""
     asked: list[Ask] = []
-    standing, model = answer.standing, features.get("model", "")
+    standing, model = answer.standing, facts.features.get("model", "")
+    hidden = facts.uninspectable not in ("", "unread")
     match standing.step:
         case Step.SUSPENDED | Step.BANNED as step:
             message = MESSAGES["suspended"]
             asked.append(Ask(f"account:{step.value}", Action.SUSPEND, message=message, reason="suspended"))
-        case Step.RESTRICTED if "*" in standing.models or model in standing.models:
+        case Step.RESTRICTED if "*" in standing.models or model in standing.models or (standing.models and hidden):
             asked.append(Ask("account:restricted", Action.BLOCK, message=MESSAGES["model"], category="account"))
-        case Step.RESTRICTED if standing.tools and features.get("tools"):
+        case Step.RESTRICTED if standing.tools and (hidden or facts.features.get("tools")):
             asked.append(Ask("account:restricted", Action.BLOCK, message=MESSAGES["tools"], category="account"))
     over = sorted((each for each in answer.counted if not each.allowed), key=lambda each: -each.retry_after_s)
     asked += [

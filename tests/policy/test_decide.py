@@ -473,6 +473,17 @@ def test_who_is_restricted(standing: Standing, expected: Action) -> None:
         assert admitted(Admitted((), standing), model="large", tools=False).action is Action.ALLOW
 
 
+@pytest.mark.parametrize("standing", [Standing(Step.RESTRICTED, models=frozenset({"large"})), RESTRICTED[3][0]])
+def test_who_is_restricted_sends_nothing_that_cannot_be_read(standing: Standing) -> None:
+    """Whatever the policy says of such bodies: they may ask for what is not allowed. A picture hides neither."""
+    known = facts()
+    known.admission, known.uninspectable = Admitted((), standing), "opaque"
+    lenient = policy("uninspectable: {opaque: allow, unread: allow}")
+    assert lenient.decide(known).action is Action.BLOCK
+    known.uninspectable = "unread"
+    assert lenient.decide(known).action is Action.ALLOW
+
+
 def test_rules_read_how_an_account_stands() -> None:
     """By features, whose types a condition is held to."""
     text = "rules: [{name: r, when: features.account_step == 'warned' && features.limit_near != '', then: block}]"
