@@ -6,11 +6,11 @@ back takes its steps with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from safeguards_extproc.enforcement.events import STEPS, Event, Kind, Strike
-from safeguards_extproc.enforcement.projection import State, Strikes, reaches
+from safeguards_extproc.enforcement.events import Event, Kind, Strike
+from safeguards_extproc.enforcement.projection import State, reaches
 from safeguards_extproc.policy.account_document import Rung
 
 Draw = Callable[[float, float], float]
@@ -74,20 +74,3 @@ def step(rung: Rung, cause: Event, at: float, draw: Draw) -> Event:
         cause=cause.id,
         data=data,
     )
-
-
-def reached(events: Sequence[Event], back: Mapping[int, Event], step: Event, before: float) -> bool:
-    """Whether the strikes that are left still reach a step that the ladder fired: at its own strike, or at one that
-    followed before event `before`, or before the rung fired again. `back` is what is undone, by id."""
-    again = (each.cause for each in events if each.id > step.id and each.rung == step.rung and each.kind in STEPS)
-    last, strikes = min([before, *(cause for cause in again if cause is not None)]), Strikes()
-    cause, at = step.cause or 0, float(step.data["rung"])
-    for event in events:
-        if event.id >= last:
-            break
-        if event.kind is Kind.STRIKE:
-            if event.id not in back:
-                strikes = strikes.add(event.weight, event.at, float(event.data.get("half_life") or 0.0))
-            if event.id >= cause and reaches(strikes.total(strikes.latest(event.at)), at):
-                return True
-    return False

@@ -130,12 +130,35 @@ def undone(events: Sequence[Event]) -> Mapping[int, Event]:
     return by
 
 
+def support(events: Sequence[Event], back: Mapping[int, Event], step: Event, before: float = math.inf) -> int | None:
+    """The strike on which a step of the ladder rests: the first, from the one that fired it, by which the strikes that
+    are left reach its rung; None if there is none. Those of event `before` and later are not looked at, nor those from
+    which on the rung fired again. `back` is what is undone, by id."""
+    again = (each.cause for each in events if each.id > step.id and each.rung == step.rung and each.kind in STEPS)
+    last, strikes = min([before, *(cause for cause in again if cause is not None)]), Strikes()
+    fired, at = step.cause or 0, float(step.data["rung"])
+    for event in events:
+        if event.id >= last:
+            break
+        if event.kind is Kind.STRIKE and event.id not in back:
+            strikes = strikes.add(event.weight, event.at, float(event.data.get("half_life") or 0.0))
+            if event.id >= fired and reaches(strikes.total(strikes.latest(event.at)), at):
+                return event.id
+    return None
+
+
 def replay(events: Iterable[Event]) -> State:
     """All events of an identity, in the order of their ids, folded. A step that a person took back still holds its
-    rung; one that was taken back with its strikes does not."""
+    rung; one that was taken back with its strikes does not. Where the strike that fired a step is undone and a later
+    one bears it, the rung is held from that one on."""
     events = list(events)
     back, state = undone(events), EMPTY
     cascaded = {event.undoes for event in events if event.cascaded and event.id not in back}
+    borne: dict[int, list[Event]] = {}
+    if any(event.kind is Kind.STRIKE and event.id in back for event in events):
+        for step in events:
+            if step.rung is not None and step.kind in STEPS and step.id not in cascaded:
+                borne.setdefault(support(events, back, step) or 0, []).append(step)
     for event in events:
         if event.kind in UNDOING:
             continue
@@ -143,6 +166,8 @@ def replay(events: Iterable[Event]) -> State:
             state = fold(state, event)
         elif event.id not in cascaded:
             state = hold(state, event)
+        for step in borne.get(event.id, ()):
+            state = hold(state, step)
     return state
 
 

@@ -11,8 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from safeguards_extproc.enforcement.events import STEPS, UNDOING, Event, Kind
-from safeguards_extproc.enforcement.ladder import reached
-from safeguards_extproc.enforcement.projection import undone
+from safeguards_extproc.enforcement.projection import support, undone
 from safeguards_extproc.errors import NotAllowed
 
 Enter = Callable[[Event], Event]
@@ -40,10 +39,10 @@ def settle(events: Sequence[Event], cause: Event, enter: Enter) -> None:
     wakes = {each.undoes: each for each in events if each.cascaded and each.id not in back}
     for step in [each for each in events if each.kind in STEPS and each.rung is not None]:
         wake = wakes.get(step.id)
-        stands = reached(events, back, step, math.inf if wake is None else wake.id)
-        if wake is None and not stands:
+        strike = support(events, back, step, math.inf if wake is None else wake.id)
+        if wake is None and strike is None:
             _follow(step, cause, enter)
-        elif wake is not None and stands:
+        elif wake is not None and strike is not None:
             _follow(wake, cause, enter)
 
 

@@ -175,8 +175,12 @@ class Writing:
         self.connection.execute(ALIASES.insert().values(subject=new, former=former, at=self.now))
         for member in self._members(old):
             member.root, member.state, member.touched = root.subject, EMPTY, True
-        self._histories.pop(root.subject, None)
+        for each in (old, root):
+            self._histories.pop(each.subject, None)
         root.kind = root.kind or old.kind
+        reason = "This is the identity's pseudonym under a new key."
+        note = self._enter(Event(kind=Kind.NOTE, subject=new, subject_kind=root.kind, reason=reason, actor="ledger"))
+        undo.settle(self.history(root), note, self._enter)
         root.touched = root.stale = True
 
     def event(self, id: int) -> Event:

@@ -43,7 +43,7 @@ def taken(entered: list[Event]) -> list[int]:
     return [each.id for each in entered if each.cause is None or each.kind in (Kind.OVERTURN, Kind.APPEAL)]
 
 
-SUBJECTS = st.sampled_from(["a", "b"])
+SUBJECTS = st.sampled_from(["a", "b", "c"])
 
 
 class Actions(RuleBasedStateMachine):
@@ -124,6 +124,10 @@ class Actions(RuleBasedStateMachine):
             return []
         return self.act(lambda: self.book.overturn(appeal.id, "omar", "sorry"), stays)
 
+    @rule(new=st.sampled_from(["b", "c"]))
+    def alias(self, new):
+        self.book.alias(new, "a")
+
     @rule(hours=st.sampled_from([1, 12, 24, 48]))
     def wait(self, hours):
         self.clock.now += hours * 3600
@@ -142,6 +146,20 @@ def test_action_and_undo_change_nothing():
     """10,000 sequences by SAFEGUARDS_UNDO_SEQUENCES=10000; a few in every run."""
     sequences = int(os.environ.get("SAFEGUARDS_UNDO_SEQUENCES", "12"))
     run_state_machine_as_test(Actions, settings=settings(max_examples=sequences, stateful_step_count=12, deadline=None))
+
+
+def test_a_rung_is_held_by_the_strikes_that_are_left():
+    """The strike that fired it is undone, another bears the step: the next strike does not fire it again."""
+    book, _ = ledger(ladder=RUNGS[:1])
+    book.strike(told(1))
+    book.strike(told(2))
+    book.undo([1], "maria", "wrong")
+
+    assert Step.WARNED == book.standing("a").step
+    assert ["strike"] == kinds(book.strike(told(3)))
+    book.undo([3, 5], "maria", "wrong")
+    assert Step.GOOD == book.standing("a").step
+    assert ["strike", "warn"] == kinds(book.strike(told(4)))
 
 
 def test_it_bites(monkeypatch):
