@@ -18,19 +18,24 @@ from safeguards_extproc.adapters.accounts import Accounts, Sinks
 from safeguards_extproc.adapters.breaker import State
 from safeguards_extproc.adapters.fallback_limits import FallbackLimits
 from safeguards_extproc.adapters.health import Component, Health
-from safeguards_extproc.adapters.ledger_standings import LedgerStandings, LedgerStrikes
+from safeguards_extproc.adapters.ledger_standings import LedgerSightings, LedgerStandings, LedgerStrikes
+from safeguards_extproc.adapters.memory_campaigns import MemoryCounters
 from safeguards_extproc.adapters.memory_limits import MemoryLimits
 from safeguards_extproc.adapters.policy_store import PolicyStore
+from safeguards_extproc.adapters.redis_campaigns import RedisCounters, RedisSightings
 from safeguards_extproc.adapters.redis_intake import RedisStrikes
 from safeguards_extproc.adapters.redis_limits import RedisLimits
 from safeguards_extproc.adapters.redis_link import RedisLink, RedisSettings
 from safeguards_extproc.adapters.redis_standings import RedisBoard, RedisStandings
 from safeguards_extproc.core.account import Settlement
 from safeguards_extproc.enforcement import strikes
+from safeguards_extproc.enforcement.campaigns.counting import Counters
 from safeguards_extproc.enforcement.events import Strike
 from safeguards_extproc.enforcement.keeper import Keeper
 from safeguards_extproc.enforcement.ledger import Ledger
+from safeguards_extproc.enforcement.sightings import Sighting
 from safeguards_extproc.enforcement.snapshot import Snapshot
+from safeguards_extproc.enforcement.watch import Watch
 from safeguards_extproc.errors import StoreError
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.settings import Settings
@@ -111,11 +116,28 @@ def join(settings: Settings, policies: PolicyStore[CompiledPolicy], metrics: Met
 
     snapshot = Snapshot()
     if settings.redis:
-        return _on_redis(settings.redis, snapshot, strike, metrics, health)
+        return _on_redis(settings.redis, snapshot, strike, metrics, health, policies)
     if settings.ledger:
         return _on_ledger(settings.ledger, snapshot, strike, metrics, policies)
     limits = in_memory(metrics)
     return Joined(Accounts(snapshot, limits, Sinks(), metrics), snapshot, metrics, closing=(limits.close,))
+
+
+def watching(
+    policies: PolicyStore[CompiledPolicy], counters: Counters, tell: Callable[[Sequence[Sighting]], Awaitable[None]]
+) -> Callable[[Sequence[Settlement]], Awaitable[None]]:
+    """Looks for the campaigns of the policy in force; what was counted under the one before goes on to count."""
+    watch, digest = Watch((), counters, tell), ""
+
+    async def observed(settlements: Sequence[Settlement]) -> None:
+        nonlocal watch, digest
+        policy = policies.current
+        if policy.digest != digest:
+            watch, digest = Watch(policy.document.campaigns.detect, counters, tell), policy.digest
+        if policy.document.campaigns.detect:
+            await watch.observed(settlements)
+
+    return observed
 
 
 def in_memory(metrics: Metrics) -> FallbackLimits:
@@ -129,6 +151,7 @@ def _on_redis(
     strike: Callable[[Settlement], Strike | None],
     metrics: Metrics,
     health: Health,
+    policies: PolicyStore[CompiledPolicy],
 ) -> Joined:
     def moved(server: str, state: State) -> None:
         health.set("redis", Component.READY if state is State.CLOSED else Component.DEGRADED)
@@ -138,7 +161,8 @@ def _on_redis(
     quick, patient = RedisLink(redis_settings(urls), moved), patient_link(urls)
     limits = FallbackLimits(RedisLimits(quick, metrics), MemoryLimits(), metrics)
     standings = RedisStandings(patient, snapshot, urls)
-    sinks = Sinks(strike, RedisStrikes(patient, metrics).put)
+    observed = watching(policies, RedisCounters(patient), RedisSightings(patient).put)
+    sinks = Sinks(strike, RedisStrikes(patient, metrics).put, observed)
     accounts = Accounts(snapshot, limits, sinks, metrics)
     closing = (standings.close, limits.close, quick.close, patient.close)
     return Joined(accounts, snapshot, metrics, standings, closing=closing)
@@ -153,7 +177,9 @@ def _on_ledger(
 ) -> Joined:
     ledger = Ledger(url, policies.current.document.enforcement.ladder, time.time)
     board, intake, limits = LedgerStandings(snapshot), LedgerStrikes(), in_memory(metrics)
-    accounts = Accounts(snapshot, limits, Sinks(strike, intake.put), metrics)
+    sightings = LedgerSightings()
+    observed = watching(policies, MemoryCounters(), sightings.put)
+    accounts = Accounts(snapshot, limits, Sinks(strike, intake.put, observed), metrics)
 
     def ladder() -> None:
         ledger.ladder = tuple(policies.current.document.enforcement.ladder)
@@ -161,7 +187,7 @@ def _on_ledger(
     async def close() -> None:
         await asyncio.to_thread(ledger.close)
 
-    keeper = Keeper(ledger, intake, board, metrics)
+    keeper = Keeper(ledger, intake, board, metrics, sightings=sightings)
     return Joined(accounts, snapshot, metrics, board, keeper, ladder, (limits.close, close))
 
 

@@ -14,6 +14,7 @@ import uvloop
 from safeguards_extproc.adapters.health import Component, Health
 from safeguards_extproc.adapters.listener import parse
 from safeguards_extproc.adapters.policy_store import PolicyStore
+from safeguards_extproc.adapters.redis_campaigns import RedisSightings
 from safeguards_extproc.adapters.redis_intake import RedisIntake
 from safeguards_extproc.adapters.redis_standings import RedisBoard
 from safeguards_extproc.adapters.server import Probes
@@ -44,7 +45,8 @@ async def _keep(options: KeeperOptions) -> int:
     link = patient_link(options.redis)
     ledger = Ledger(options.ledger, policies.current.document.enforcement.ladder, time.time)
     name = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
-    keeper = Keeper(ledger, RedisIntake(link, name), RedisBoard(link), metrics, anew=options.anew)
+    intake, board, sightings = RedisIntake(link, name), RedisBoard(link), RedisSightings(link)
+    keeper = Keeper(ledger, intake, board, metrics, anew=options.anew, sightings=sightings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +63,7 @@ async def _keep(options: KeeperOptions) -> int:
     async def probe() -> None:
         while True:
             ledger.ladder = tuple(policies.current.document.enforcement.ladder)
-            for part in ("strikes", "due", "standings"):
+            for part in ("strikes", "due", "standings", "campaigns"):
                 health.set(part, Component.DOWN if part in keeper.failing else Component.READY)
             health.set("policy", Component.DEGRADED if policies.stale else Component.READY)
             await asyncio.sleep(PROBE_EVERY_S)

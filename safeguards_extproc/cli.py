@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from safeguards_extproc import __version__, cli_account, cli_bulk, cli_keeper, cli_limits
+from safeguards_extproc import __version__, cli_account, cli_bulk, cli_campaigns, cli_keeper, cli_limits
 from safeguards_extproc.core.decision import Facts, Model
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
@@ -35,6 +35,7 @@ policies = typer.Typer(help="Check, test and explain a policy file.", no_args_is
 app.add_typer(policies, name="policy")
 app.add_typer(cli_account.app, name="account")
 app.add_typer(cli_limits.app, name="limits")
+app.add_typer(cli_campaigns.app, name="campaigns")
 cli_account.app.command("bulk")(cli_bulk.bulk)
 app.command("keeper")(cli_keeper.keeper)
 

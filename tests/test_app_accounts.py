@@ -29,15 +29,21 @@ enforcement:
   strikes: [{outcomes: [block]}]
   ladder: [{at: 2, step: suspend}]
 """
+CAMPAIGN = """
+version: 1
+name: house
+identity: {end_user: [{header: x-user, trusted: true}]}
+campaigns: {detect: [{name: flood, detect: refusals, threshold: 0.5, window: 1h}]}
+"""
 WHO = Identity({"end_user": "user1"})
 
 
 class House:
     """What a worker has."""
 
-    def __init__(self, folder, **settings):
+    def __init__(self, folder, policy=POLICY, **settings):
         path = folder / "policy.yaml"
-        path.write_text(POLICY)
+        path.write_text(policy)
         self.settings, self.metrics, self.health = Settings(policy=path, **settings), Metrics(), Health()
         self.policies = PolicyStore(path, load, self.metrics)
         self.joined = join(self.settings, self.policies, self.metrics, self.health)
@@ -91,6 +97,19 @@ async def test_one_machine_keeps_its_ledger_itself(tmp_path):
     assert [answer.standing.step for answer in first] == [Step.GOOD, Step.GOOD]
     assert (refused.standing.step, refused.source, still.standing.step) == (Step.SUSPENDED, "none", Step.SUSPENDED)
     assert house.health.components == {"standings": Component.READY, "ledger": Component.READY}
+
+
+async def test_a_campaign_is_seen_and_flags_who_is_in_it(tmp_path):
+    """From settled exchanges to the standing that rules read."""
+    house = House(tmp_path, CAMPAIGN, ledger=f"sqlite:///{tmp_path}/ledger.db")
+    await house.joined.start()
+    for number in range(40):
+        await house.ask(str(number), "block")
+    await soon(lambda: house.joined.snapshot.of(["user1"]).flags)
+    flags = (await house.ask("last")).standing.flags
+    await house.close()
+
+    assert flags == {"flood"}
 
 
 async def test_what_was_told_last_reaches_the_ledger(tmp_path):

@@ -1,5 +1,5 @@
-"""Standings and strikes on one machine without Redis: a keeper in the worker itself reads the ledger and fills the
-worker's own snapshot. The same keeper does it as with Redis; these are the two ends that it works between."""
+"""Standings, strikes and sightings on one machine without Redis: a keeper in the worker itself reads the ledger and
+fills the worker's own snapshot. The same keeper does it as with Redis; these are the ends that it works between."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from collections.abc import Sequence
 
 from safeguards_extproc.core.account import Standing
 from safeguards_extproc.enforcement.events import Strike
+from safeguards_extproc.enforcement.sightings import Sighting
 from safeguards_extproc.enforcement.snapshot import Snapshot
 
 TOGETHER = 200
 """Strikes that the keeper takes at once."""
+
+SIGHTINGS = 10_000
+"""Sightings of campaigns that wait; the oldest go first, and are told again while the campaign goes on."""
 
 
 class LedgerStandings:
@@ -71,3 +75,18 @@ class LedgerStrikes:
 
     async def close(self) -> None:
         """Nothing is held but memory."""
+
+
+class LedgerSightings:
+    """Where sightings wait for the keeper in this process."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Sighting] = deque(maxlen=SIGHTINGS)
+
+    async def put(self, sightings: Sequence[Sighting]) -> None:
+        """Leave them for the keeper."""
+        self._waiting.extend(sightings)
+
+    async def take(self) -> list[Sighting]:
+        """The oldest."""
+        return [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]

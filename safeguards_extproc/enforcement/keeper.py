@@ -14,8 +14,10 @@ from typing import Protocol
 import structlog
 
 from safeguards_extproc.core.account import Standing
+from safeguards_extproc.enforcement.cases import Cases
 from safeguards_extproc.enforcement.events import Strike
 from safeguards_extproc.enforcement.ledger import Ledger
+from safeguards_extproc.enforcement.sightings import Sighting
 from safeguards_extproc.errors import NotAllowed, StoreError
 
 log = structlog.get_logger()
@@ -36,6 +38,14 @@ class Intake(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Sightings(Protocol):
+    """Where filters leave what they saw of campaigns. Raises StoreError."""
+
+    async def take(self) -> Sequence[Sighting]:
+        """Some that nobody else gets."""
+        ...
 
 
 class Board(Protocol):
@@ -72,22 +82,25 @@ class Observer(Protocol):
     def standings_built(self, identities: int, seconds: float) -> None: ...
 
     def keeper_failed(self, part: str, reason: str) -> None:
-        """`part`: "strikes", "due", "standings"; `reason` a StoreError's, or "fault"."""
+        """`part`: "strikes", "due", "standings", "campaigns"; `reason` a StoreError's, or "fault"."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KeeperSettings:
-    """Seconds between looks for strikes, for what is due, for standings that changed; `pause_s` after a failure."""
+    """Seconds between looks for strikes, for what is due, for standings that changed, for campaigns; `pause_s` after a
+    failure."""
 
     strikes_s: float = 0.05
     due_s: float = 0.25
     standings_s: float = 0.05
+    campaigns_s: float = 0.5
     pause_s: float = 0.5
 
 
 class Keeper:
-    """Three loops over one ledger, which is worked in threads. `anew` builds the board even where it is whole."""
+    """Its parts are loops over one ledger, which is worked in threads. `anew` builds the board even where it is whole;
+    `sightings` is where campaigns are told of, if they are."""
 
     def __init__(
         self,
@@ -99,7 +112,10 @@ class Keeper:
         clock: Callable[[], float] = time.time,
         *,
         anew: bool = False,
+        sightings: Sightings | None = None,
     ) -> None:
+        self._sightings, self._seen = sightings, list[Sighting]()
+        self._cases = Cases(ledger) if sightings is not None else None
         self._ledger, self._intake, self._board, self._clock = ledger, intake, board, clock
         self._observer, self._settings, self._anew = observer, settings, anew
         self._since = 0
@@ -108,7 +124,7 @@ class Keeper:
 
     @property
     def failing(self) -> dict[str, str]:
-        """The parts that cannot work now, and why: "strikes", "due", "standings"."""
+        """The parts that cannot work now, and why: "strikes", "due", "standings", "campaigns"."""
         return dict(self._failing)
 
     async def run(self) -> None:
@@ -118,6 +134,7 @@ class Keeper:
             ("strikes", self.take, settings.strikes_s),
             ("due", self.due, settings.due_s),
             ("standings", self.publish, settings.standings_s),
+            ("campaigns", self.watch, settings.campaigns_s),
         )
         try:
             async with asyncio.TaskGroup() as group:
@@ -153,6 +170,17 @@ class Keeper:
         """Do what is due; returns 0: there is nothing more until later."""
         await asyncio.to_thread(self._ledger.run_due, self._clock())
         return 0
+
+    async def watch(self) -> int:
+        """Enter what was seen of campaigns into their cases; how much."""
+        if self._sightings is None or self._cases is None:
+            return 0
+        self._seen = self._seen or list(await self._sightings.take())
+        if self._seen:
+            for case in await asyncio.to_thread(self._cases.take, self._seen):
+                log.warning("campaign", case=case)
+        taken, self._seen = len(self._seen), []
+        return taken
 
     async def publish(self) -> int:
         """Publish standings that changed, or all where the board is not whole; how many."""

@@ -5,11 +5,12 @@ from collections import Counter
 
 import pytest
 
-from safeguards_extproc.adapters.ledger_standings import LedgerStandings, LedgerStrikes
+from safeguards_extproc.adapters.ledger_standings import LedgerSightings, LedgerStandings, LedgerStrikes
 from safeguards_extproc.core.account import Step
 from safeguards_extproc.enforcement.events import Event, Kind, Strike
 from safeguards_extproc.enforcement.keeper import Keeper, KeeperSettings
 from safeguards_extproc.enforcement.ledger import Ledger
+from safeguards_extproc.enforcement.sightings import Member, Sighting
 from safeguards_extproc.enforcement.snapshot import Snapshot
 from safeguards_extproc.errors import StoreError
 from safeguards_extproc.policy.account_document import Rung
@@ -112,6 +113,20 @@ async def test_what_failed_on_the_way_is_taken_again(house, tmp_path):
 
     assert len(house.ledger.history("user1")) == 3
     assert await intake.read() == []
+
+
+async def test_a_campaign_that_was_seen_becomes_a_case(house):
+    """With the flag that rules read; what could not be entered is entered the next time."""
+    sightings = LedgerSightings()
+    keeper = Keeper(house.ledger, house.intake, house.board, house.seen, QUICK, house.clock, sightings=sightings)
+    member = Member("end_user", "user1", "r1")
+    seen = Sighting("farm", "template", ("farm:b1",), 1000.0, (member,), (), 1, 40, 10, 3600.0, 0.0, True)
+    await sightings.put([seen])
+    taken = [await keeper.watch(), await keeper.watch(), await house.keeper.watch()]
+    await keeper.publish()
+
+    assert taken == [1, 0, 0]
+    assert house.snapshot.of(["user1"]).flags == {"farm"}
 
 
 async def test_what_is_due_happens(house):
