@@ -1,5 +1,6 @@
 """What counting costs: the script on Redis over a UNIX socket against PING over the same connections, in turn, by one
-caller and by sixteen at once, as the service asks (asyncio on uvloop); and the store in memory.
+caller and by sixteen at once, as the service asks (asyncio on uvloop); and the store in memory. Each PING is a round
+trip of its own; what the sixteen ask of limits goes together.
 
 The exchange is a usual one: requests by rate, tokens by budget, and a lease. Its meters are full: as many slots as they
 can have, each with a charge.

@@ -2,12 +2,16 @@
 
 The one rule: nobody waits for Redis longer than the deadline, and nobody waits at all while it is known to be away.
 Every call ends as a value or as a StoreError, within `deadline_s`; a circuit breaker stands before each server.
+
+What streams ask of one server in the same turn of the loop, or while FLYING round trips are under way, goes together:
+a round trip costs this process as much as ten calls in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +30,7 @@ log = structlog.get_logger()
 
 SCHEMES = ("redis", "rediss", "unix")
 MEND_S = 5.0
+FLYING, TOGETHER, QUEUED = 2, 64, 4096
 _ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError, ValueError)
 
 
@@ -65,6 +70,16 @@ class Call:
     args: Sequence[str | int | bytes]
 
 
+@dataclass(slots=True, eq=False)
+class _Asked:
+    """Calls of one caller, until they are answered or `until` (loop time) has come."""
+
+    script: Script
+    calls: Sequence[Call]
+    until: float
+    answer: asyncio.Future[list[Any]]
+
+
 class RedisLink:
     """A process's way to one Redis, for one event loop. `client` is for what may wait longer: streams, subscriptions.
 
@@ -83,6 +98,8 @@ class RedisLink:
         self._breaker = breaker or BreakerSettings()
         self._breakers: dict[str, Breaker] = {}
         self._mending: asyncio.Task[None] | None = None
+        self._asked: deque[_Asked] = deque()
+        self._flying: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def run(self, script: Script, calls: Sequence[Call]) -> list[Any]:
@@ -92,9 +109,17 @@ class RedisLink:
             if len(calls) == 1:
                 return [await self._cluster(self.client, script, calls[0])]
             return list(await asyncio.gather(*(self._cluster(self.client, script, call) for call in calls)))
-        ask = self._one(script, calls[0]) if len(calls) == 1 else self._pipeline(self.client, script, calls)
-        answer = await self._guarded("redis", ask)
-        return answer if isinstance(answer, list) else [answer for _ in calls]
+        loop = asyncio.get_running_loop()
+        if len(self._asked) >= QUEUED:
+            return [StoreError("overload") for _ in calls]
+        asked = _Asked(script, calls, loop.time() + self.settings.deadline_s, loop.create_future())
+        late = loop.call_at(asked.until, self._late, asked)
+        self._asked.append(asked)
+        loop.call_soon(self._send)
+        try:
+            return await asked.answer
+        finally:
+            late.cancel()
 
     async def command(self, *args: str | int | bytes) -> Any:
         """The answer to one command whose second word is its key. Raises StoreError."""
@@ -108,6 +133,8 @@ class RedisLink:
         self._closed = True
         if self._mending:
             self._mending.cancel()
+        if self._flying:
+            await asyncio.wait(self._flying)
         await self.client.aclose()
 
     def _server(self, key: str) -> str:
@@ -127,22 +154,53 @@ class RedisLink:
         except exceptions.NoScriptError:
             return [await self.client.execute_command("EVAL", script.text, len(call.keys), *call.keys, *call.args)]
 
-    async def _pipeline(self, client: Redis, script: Script, calls: Sequence[Call]) -> list[Any]:
+    def _late(self, asked: _Asked) -> None:
+        """Whoever is still waiting for a round trip to begin does so no longer."""
+        if asked in self._asked:
+            self._asked.remove(asked)
+            asked.answer.set_result([StoreError("timeout") for _ in asked.calls])
+
+    def _send(self) -> None:
+        while self._asked and len(self._flying) < FLYING:
+            together: list[_Asked] = []
+            while self._asked and len(together) < TOGETHER:
+                if not (asked := self._asked.popleft()).answer.done():
+                    together.append(asked)
+            if together:
+                task = asyncio.get_running_loop().create_task(self._fly(together))
+                self._flying.add(task)
+                task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        self._send()
+
+    async def _fly(self, together: Sequence[_Asked]) -> None:
+        pairs = [(asked.script, call) for asked in together for call in asked.calls]
+        ask = self._one(*pairs[0]) if len(pairs) == 1 else self._pipeline(pairs)
+        answer = await self._guarded("redis", ask, together[0].until)
+        answers = iter(answer if isinstance(answer, list) else [answer] * len(pairs))
+        for asked in together:
+            mine = [next(answers) for _ in asked.calls]
+            if not asked.answer.done():
+                asked.answer.set_result(mine)
+
+    async def _pipeline(self, pairs: Sequence[tuple[Script, Call]]) -> list[Any]:
         pipe: Any
-        async with client.pipeline(transaction=False) as pipe:
-            for call in calls:
+        async with self.client.pipeline(transaction=False) as pipe:
+            for script, call in pairs:
                 pipe.execute_command("EVALSHA", script.sha, len(call.keys), *call.keys, *call.args)
             answers: list[Any] = await pipe.execute(raise_on_error=False)
-            for place, call in enumerate(calls):
-                if isinstance(answers[place], exceptions.NoScriptError):
-                    try:
-                        answers[place] = (await self._one(script, call))[0]
-                    except exceptions.ResponseError as error:
-                        answers[place] = error
+        for place, (script, call) in enumerate(pairs):
+            if isinstance(answers[place], exceptions.NoScriptError):
+                try:
+                    answers[place] = (await self._one(script, call))[0]
+                except exceptions.ResponseError as error:
+                    answers[place] = error
         return [_failure(each) if isinstance(each, Exception) else each for each in answers]
 
-    async def _guarded(self, server: str, ask: Coroutine[Any, Any, Any]) -> Any:
-        """The answer, or a StoreError as a value, in time."""
+    async def _guarded(self, server: str, ask: Coroutine[Any, Any, Any], until: float = 0.0) -> Any:
+        """The answer, or a StoreError as a value, before `until` or within the deadline."""
         loop = asyncio.get_running_loop()
         breaker = self._breakers.get(server)
         if breaker is None:
@@ -153,7 +211,7 @@ class RedisLink:
             return StoreError("closed" if self._closed else "circuit-open")
         answered: bool | None = None
         try:
-            async with asyncio.timeout(self.settings.deadline_s):
+            async with asyncio.timeout_at(until or loop.time() + self.settings.deadline_s):
                 answer = await ask
             worst = next((each for each in answer if _away(each)), None) if isinstance(answer, list) else None
             answered = worst is None

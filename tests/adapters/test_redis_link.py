@@ -76,6 +76,46 @@ async def test_one_call_that_fails_leaves_the_others_their_answers(server: Serve
 
 
 @pytest.mark.real
+async def test_callers_that_go_together_do_not_mix(server: Server) -> None:
+    """A hundred at once, some of whom fail and some of whom leave: each has the answer to its own question."""
+    link = linked(server.url)
+    await link.command("RPUSH", "list", "x")
+
+    async def ask(number: int) -> object:
+        key = "list" if number % 10 == 3 else f"key-{number % 7}"
+        (answer,) = await link.run(COUNT, [Call([key], [number])])
+        return answer.reason if isinstance(answer, StoreError) else int(answer[0])
+
+    asking = [asyncio.create_task(ask(number)) for number in range(100)]
+    await asyncio.sleep(0)
+    for number in range(0, 100, 20):
+        asking[number].cancel()
+    said = await asyncio.gather(*asking, return_exceptions=True)
+    for number, answer in enumerate(said):
+        if number % 20 == 0:
+            assert isinstance(answer, asyncio.CancelledError)
+        else:
+            assert ("bad-response" if number % 10 == 3 else number) == answer
+    await link.close()
+
+
+@pytest.mark.real
+async def test_everybody_in_the_queue_is_answered_in_time(server: Server) -> None:
+    """The server stands still: who is on the way and who still waits hear of it, and all are served when it goes on."""
+    link = RedisLink(RedisSettings(server.url, deadline_s=0.1), breaker=BreakerSettings(consecutive=1000))
+    assert await link.command("SET", "key", "1")
+    server.signal(redis_server.STOP)
+    told = []
+    for _ in range(8):
+        told += [asyncio.create_task(link.run(COUNT, [Call(["key"], ["a"])]))]
+        await asyncio.sleep(0.001)
+    assert {"timeout"} == {answer.reason for (answer,) in await asyncio.gather(*told)}
+    server.signal(redis_server.CONTINUE)
+    await redis_server.soon(lambda: _counts(link))
+    await link.close()
+
+
+@pytest.mark.real
 async def test_nobody_waits_for_a_server_that_is_away(server: Server) -> None:
     """The deadline ends the first calls, the breaker the next; when the server is back it closes by itself."""
     states: list[tuple[str, State]] = []
