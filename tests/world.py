@@ -233,6 +233,7 @@ class WordPolicy:
     whens: Mapping[str, Condition] = field(default_factory=lambda: WHENS)
 
     charged: Callable[[Identity, str, int, int, int], Sequence[Charge]] | None = None
+    reserves: bool = False
 
     @property
     def admits(self) -> bool:

@@ -59,7 +59,7 @@ class Desk:
     @property
     def wants(self) -> tuple[str, ...]:
         """What a request's body is asked for (`aside.Parse.wants`)."""
-        return (*self.who.wants, MAX_TOKENS)
+        return (*self.who.wants, MAX_TOKENS) if self._policy.reserves else self.who.wants
 
     def ask(
         self,

@@ -278,6 +278,11 @@ class Policy(Protocol):
         """Whether an exchange asks for its admission."""
         ...
 
+    @property
+    def reserves(self) -> bool:
+        """Whether what an exchange is charged depends on the tokens that its request allows the answer."""
+        ...
+
     def charges(
         self, identity: Identity, model: str, prompt_tokens: int, max_tokens: int, bytes: int
     ) -> Sequence[Charge]:

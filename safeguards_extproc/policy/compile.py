@@ -10,7 +10,7 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]
 
-from safeguards_extproc.core.account import Charge, Identity, Limit
+from safeguards_extproc.core.account import Charge, Count, Identity, Limit
 from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Value, Verdict
 from safeguards_extproc.core.text import Direction, Format, Kind
 from safeguards_extproc.detectors import DETECTORS
@@ -105,7 +105,8 @@ class CompiledPolicy:
 
     `hedges` gives, by detector, the milliseconds after which a second request may be sent; detectors without it do not
     hedge. `book` and `conditions` are what explain.py reads; a condition stands after those that it waits for. `limits`
-    are those of the document; `admits` says whether exchanges ask for their admission.
+    are those of the document; `admits` says whether exchanges ask for their admission, `reserves` whether any
+    limit counts tokens.
     """
 
     __slots__ = (
@@ -124,6 +125,7 @@ class CompiledPolicy:
         "local",
         "message",
         "models",
+        "reserves",
     )
 
     def __init__(
@@ -141,6 +143,7 @@ class CompiledPolicy:
         self.document, self.book, self.conditions = document, book, conditions_
         self.message = document.message
         self.limits = tuple(limits_)
+        self.reserves = any(limit.count is Count.TOKENS for limit in self.limits)
         self.admits = any(getattr(document, key) != Document.model_fields[key].default for key in ADMITTING)
         self.models: Sequence[Model] = tuple(
             Model(

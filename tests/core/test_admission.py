@@ -346,8 +346,9 @@ def test_what_became_of_a_token_is_a_feature() -> None:
     assert "token" not in claude().response(b"{}").record.request.features
 
 
-def test_what_the_request_allows_its_answer_is_charged() -> None:
-    """And the body says which user asks."""
+@pytest.mark.parametrize(("reserves", "allowed"), [(True, 99), (False, 0)])
+def test_what_the_request_allows_its_answer_is_charged(reserves: bool, allowed: int) -> None:
+    """Where tokens count, and nowhere else is it read; the body says which user asks."""
     told: list[tuple[Mapping[str, str], int]] = []
 
     def counts(identity: Identity, model: str, prompt: int, most: int, bytes: int) -> Sequence[Charge]:
@@ -355,8 +356,9 @@ def test_what_the_request_allows_its_answer_is_charged() -> None:
         return ()
 
     body = ASKED[:-1] + b', "user": "ann"}'
-    conversation(WordPolicy(charged=counts), wire=wire).request(body, path="/v1/messages", x_key="abc")
-    assert told == [({"key": "abc", "end_user": "ann", "model": "claude"}, 99)]
+    rules = WordPolicy(charged=counts, reserves=reserves)
+    conversation(rules, wire=wire).request(body, path="/v1/messages", x_key="abc")
+    assert told == [({"key": "abc", "end_user": "ann", "model": "claude"}, allowed)]
 
 
 def test_a_limit_says_what_becomes_of_it_without_its_store() -> None:

@@ -178,3 +178,9 @@ def test_every_charge_has_a_whole_subject(known: set[str], size: int) -> None:
 def test_who_asks(text: str, expected: bool) -> None:
     """Exchanges ask for their admission where a policy has something to say about accounts, and only there."""
     assert expected == policy(text).admits
+
+
+def test_only_limits_of_tokens_reserve_them() -> None:
+    """What bounds an answer is read for these alone."""
+    assert policy(limited("per: [key], count: tokens, budget: 9/1h")).reserves
+    assert not policy(limited("per: [key], count: bytes, budget: 9/1h")).reserves
