@@ -2,7 +2,7 @@
 
 The exchange is only observed (as with Envoy's `observability_mode`), so every window is scored even after a verdict
 that would have ended it, and the record holds every score. Models get as long as they need: what a slow machine does to
-budgets is the affair of `make bench`.
+budgets is the affair of `make bench`. Whoever asks is nobody in particular, and has no limits.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from safeguards_extproc.core import account
 from safeguards_extproc.core.decision import SEVERITY, Action, Model, Policy, Result
-from safeguards_extproc.core.effects import Classify, Effect, Keep, Offload, Wake
-from safeguards_extproc.core.events import Body, BodyMode, Event, Headers, Offloaded, Opened, Scored, Woke
+from safeguards_extproc.core.effects import Admit, Classify, Effect, Keep, Offload, Wake
+from safeguards_extproc.core.events import Admitted, Body, BodyMode, Event, Headers, Offloaded, Opened, Scored, Woke
 from safeguards_extproc.core.exchange import TURN, Exchange
 from safeguards_extproc.core.record import Phase, Record
 from safeguards_extproc.core.text import Direction, Wire
@@ -110,6 +111,8 @@ class Player:
                     task.add_done_callback(tasks.discard)
                 case Offload(direction, task=work):
                     events.append(Offloaded(direction, work.run(self._wire)))
+                case Admit():
+                    events.append(Admitted(account.Admitted()))
                 case Wake(timer) if timer == TURN:
                     events.append(Woke(timer))
                 case Keep(record):

@@ -12,6 +12,7 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.evaluate.play import AT_ONCE, Case, Outcome, Player
 from tests.evaluate.stand import CASCADE, POLICY, SCORES, Words
 from tests.playbook import Conversation
+from tests.policy.written import policy
 
 FILL = "It was a quiet day at the lake, and nobody said much. "
 TEXTS = {
@@ -22,6 +23,14 @@ TEXTS = {
     "mail": "write to tom.keller@example.com",
     "watched": "an odd question",
 }
+
+
+ATTACKS = "rules: [{name: codename, when: scores.lists.codename > 0, on: request, then: block}]"
+WORDS = """\
+version: 1
+name: test
+detectors: {lists: {kind: patterns, lists: {codename: {keywords: [bluefinch]}}}}
+"""
 
 
 async def played(*cases: Case) -> list[Outcome]:
@@ -54,6 +63,14 @@ async def test_a_request_has_the_verdict_of_the_filter(role: str, name: str) -> 
     assert (expected.action, expected.decided) == (found.action, found.decided)
     assert [fired.rule for fired in expected.fired] == list(found.rules)
     assert expected.scores[role] == found.scores
+
+
+async def test_a_policy_with_accounts_is_evaluated_by_its_text() -> None:
+    """Whoever plays it is in good standing, and uses up nothing."""
+    limits = policy("limits: [{name: l, per: [], budget: 1/1h}]\n" + ATTACKS, WORDS)
+    cases = [Case([("user", text)]) for text in ("hello", "hello again", "bluefinch")]
+    found = await Player(limits, wire, Words()).play(cases)
+    assert [one.action for one in found] == [Action.ALLOW, Action.ALLOW, Action.BLOCK]
 
 
 @pytest.mark.parametrize("name", TEXTS)
