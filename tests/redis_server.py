@@ -72,7 +72,7 @@ class Server:
 
     def client(self) -> Redis:
         """A client for the test's own questions."""
-        return Redis.from_url(self.url, socket_timeout=5)
+        return Redis.from_url(self.url, socket_timeout=20)
 
     def again(self) -> None:
         """Start it once more, empty."""

@@ -103,7 +103,7 @@ async def test_callers_that_go_together_do_not_mix(server: Server) -> None:
 async def test_everybody_in_the_queue_is_answered_in_time(server: Server) -> None:
     """The server stands still: who is on the way and who still waits hear of it, and all are served when it goes on."""
     link = RedisLink(RedisSettings(server.url, deadline_s=0.1), breaker=BreakerSettings(consecutive=1000))
-    assert await link.command("SET", "key", "1")
+    await redis_server.soon(lambda: _counts(link))
     server.signal(redis_server.STOP)
     told = []
     for _ in range(8):
@@ -121,7 +121,8 @@ async def test_nobody_waits_for_a_server_that_is_away(server: Server) -> None:
     states: list[tuple[str, State]] = []
     settings = RedisSettings(server.url, deadline_s=0.05)
     link = RedisLink(settings, lambda name, state: states.append((name, state)), IMPATIENT)
-    assert await link.command("SET", "key", "1")
+    await redis_server.soon(lambda: _counts(link))
+    states.clear()
     server.signal(redis_server.STOP)
     reasons = [(await link.run(COUNT, [Call(["key"], ["a"])]))[0].reason for _ in range(3)]
     assert ["timeout", "timeout", "circuit-open"] == reasons
