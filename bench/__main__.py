@@ -26,6 +26,7 @@ from bench import accounts, body, campaigns, cascade, chunk, limits, rig
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
+from safeguards_extproc.policy.load import parse as parse_policy
 
 SCRIPT = Path(__file__).with_name("post.lua")
 PARTS = ["load", "stream", "chunk", "screen", "cascade", "memory", "body", "campaigns", "limits", "guard"]
@@ -223,6 +224,11 @@ def large(rounds: int) -> dict[str, Any]:
     for size, costs in curve.items():
         table.add_row(size, f"{costs['read']:.1f} µs", f"{costs['detect']:.1f} µs")
     console.print(table)
+    table = Table("request", "read", "all but models (policies/demo.yaml)", title="by kind of text, medians")
+    kinds = body.kinds(parse_policy(body.without_models(Path("policies/demo.yaml")), "demo"))
+    for name, costs in kinds.items():
+        table.add_row(name, f"{costs['read']:.1f} µs", f"{costs['detect']:.1f} µs")
+    console.print(table)
     table = Table("10 MB", "worst lag", "of it the loop's own", "with nothing to do", "seconds", "outcome")
     table.title = f"what another stream of the process sees, best of {rounds}"
     lags = body.lags(rounds)
@@ -230,7 +236,7 @@ def large(rounds: int) -> dict[str, Any]:
         lag, own, quiet = (f"{row[name]:.1f} ms" for name in ("lag_ms", "busy_ms", "quiet_ms"))
         table.add_row(shape, lag, own, quiet, f"{row['s']:.2f}", row["outcome"])
     console.print(table)
-    return {"us_per_kb": curve, "lag": lags}
+    return {"us_per_kb": curve, "us_per_kb_by_kind": kinds, "lag": lags}
 
 
 def quantile(ordered: list[float], share: float) -> float:

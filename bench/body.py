@@ -14,6 +14,7 @@ import gzip
 import itertools
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from typing import Any
 
 import uvloop
 
+from bench import texts
 from safeguards_extproc import wire
 from safeguards_extproc.adapters.health import Health
 from safeguards_extproc.adapters.listener import parse as address
@@ -38,6 +40,7 @@ from safeguards_extproc.core.events import Body, BodyMode, Event, Headers, Offlo
 from safeguards_extproc.core.exchange import Exchange
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.text import Direction
+from safeguards_extproc.policy import source
 from safeguards_extproc.policy.load import parse
 from safeguards_extproc.telemetry import configure_logging
 
@@ -140,6 +143,32 @@ def cost(policy: Policy, body: bytes) -> float:
             elif isinstance(effect, Wake) and not effect.after_s:
                 events.append(Woke(effect.timer))
     return time.process_time() - began
+
+
+def kinds(policy: Policy) -> dict[str, dict[str, float]]:
+    """Microseconds per KB by kind of text and size: reading alone, and all that `policy` asks but for its models."""
+    policies = {"read": parse(BARE, "bench"), "detect": policy}
+    rows: dict[str, dict[str, float]] = {}
+    for kind in texts.KINDS:
+        for size in (8_000, 220_000):
+            body, times = texts.request(kind, size), 25 if size < 100_000 else 7
+            found: dict[str, list[float]] = {name: [] for name in policies}
+            for _ in range(times):
+                for name, each in policies.items():
+                    found[name].append(cost(each, body) / len(body) * 1e9)
+            rows[f"{kind}, {size // 1000} KB"] = {name: statistics.median(values) for name, values in found.items()}
+    return rows
+
+
+def without_models(policy: Path) -> str:
+    """The text of a policy without its models, and the rules and examples that need them."""
+    document = source.read(policy.read_text(), policy.stem).data
+    models = [name for name, spec in document["detectors"].items() if spec["kind"] == "classification"]
+    for name in models:
+        del document["detectors"][name]
+    document["rules"] = [rule for rule in document["rules"] if not any(f"{name}." in rule["when"] for name in models)]
+    document.pop("examples", None)
+    return json.dumps(document)
 
 
 def curve(detecting: Path) -> dict[str, dict[str, float]]:

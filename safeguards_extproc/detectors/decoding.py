@@ -11,9 +11,15 @@ import binascii
 import html
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from safeguards_extproc.detectors.english import strong_words
+import re2  # type: ignore[import-untyped]
+
+from safeguards_extproc.detectors.based import base85, base_n
+from safeguards_extproc.detectors.english import english
+from safeguards_extproc.detectors.heads import head, stretches
+from safeguards_extproc.detectors.readable import as_text
+from safeguards_extproc.detectors.sieve import options
 
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
@@ -22,22 +28,30 @@ _ESCAPES = re.compile(
 )
 _JSON_ESCAPES = re.compile(r"\\[nrt\"/\\]")
 _QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{11,}(?:\r?\n[A-Za-z0-9+/]{4,})*={0,6}")
-_AMID = 24
-"""Letters at least that must stand for text, where not all of a run does; a letter cut at their end may lack."""
+_HEX = re.compile(rb"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){4,}(?![0-9A-Za-z])")
+_HEX_STRETCH = string.hexdigits.encode() + b"xX\\ :,-"
+_NO_DIGIT = re.compile(rb"0[xX]|\\x|[^0-9A-Fa-f]")
+_PAIR = "[ :,-]{0,2}"
+_LATER = rf"(?:[0-9]{{2}}{_PAIR})*(?:[0-9]?[A-Fa-f]|(?:[0-9]{{2}}{_PAIR}){{8}})"
 
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_SPACE = re.compile(r"[\s=]")
-_BASE32 = re.compile("[A-Z2-7]+|[a-z2-7]+").fullmatch
-_TO_BASE32 = str.maketrans("abcdefghijklmnopqrstuvwxyz234567", "0123456789abcdefghijklmnopqrstuv")
-_RFC1924 = string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
-_ASCII85_DIGITS = "".join(map(chr, range(33, 118)))
-_HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0[xX]|\\x)?[0-9A-Fa-f]{2}[ :,-]{0,2}){4,}(?![0-9A-Za-z])")
+
+def _hex_heads() -> Iterator[str]:
+    """How four pairs begin that may be text. Figures alone may be a number or a date, so there is a letter somewhere,
+    or there are twelve pairs: a way for each of the eight places where the first letter may be."""
+    figures, letters = [*string.digits, *[""] * 6], [*[""] * 10, "aA", "bB", "cC", "dD", "eE", "fF"]
+    both = [*figures[:10], *letters[10:]]
+    for before, at, after in zip(*(head(values, 8) for values in (figures, letters, both)), strict=True):
+        for place in range(9):
+            signs = [*before[:place], *at[place : place + 1], *after[place + 1 :]]
+            if "[]" not in signs:
+                pairs = map("".join, zip(signs[::2], signs[1::2], [_PAIR] * 4, strict=True))
+                yield "".join((*pairs, "" if place < 8 else _LATER))
+
+
+_MAY_BE_HEX = re2.compile(rf"(?:0[xX]|\\x)[0-9A-Fa-f]{{2}}|(?:^|[^0-9A-Za-z])(?:{'|'.join(_hex_heads())})", options())
 _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
 _MIME = re.compile(r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?([^?\s]{1,200})\?=(?:\s+(?==\?))?")
-_BASE85 = re.compile(r"(?<!\S)[!-u]{20,}(?!\S)|(?<!\S)[!#-&(-+;-Z^-~0-9-]{20,}(?!\S)")
-_WORD85 = re.compile(r"[!-u]+|[!#-&(-+;-Z^-~0-9-]+").fullmatch
 _PARTED = re.compile(r"([\"'])\s{0,3}\+\s{0,3}\1")
 _ASCII85 = re.compile(r"<~[!-uz\s]{5,}~>")
 _UU = re.compile(r"^begin [0-7]{3} [^\n]{0,80}\n((?:[ -`]{1,62}\n)+?)`?\n?end", re.MULTILINE)
@@ -65,21 +79,6 @@ _NATO = """
 _SPOKEN = {word: word[0] for word in _NATO.split()}
 _SPELT = re.compile(rf"(?i)\b(?:(?:{'|'.join(_SPOKEN)})(?: ?[/|] ?|[ ,.\n-]{{1,2}})){{3,}}(?:{'|'.join(_SPOKEN)})\b")
 _GAP = re.compile(r"[ ,.\n-]+")
-
-
-def as_text(data: bytes) -> str | None:
-    """`data` as UTF-8 (or UTF-16, where every other byte is zero) if it reads as text: nearly all of it printable,
-    most of it letters, digits and spaces."""
-    if len(data) < 3:
-        return None
-    try:
-        wide = len(data) > 5 and (not any(data[1:8:2]) or not any(data[0:8:2]))
-        text = data.decode(("utf-16-be" if data[0] == 0 else "utf-16-le") if wide else "utf-8")
-    except UnicodeDecodeError:
-        return None
-    fine = sum(char.isprintable() or char in "\n\r\t" for char in text)
-    plain = sum(char.isalnum() or char == " " for char in text)
-    return text if fine * 20 >= len(text) * 19 and plain * 10 >= len(text) * 6 else None
 
 
 def percent(text: str) -> str:
@@ -118,21 +117,25 @@ def concatenated(text: str) -> str:
     return _PARTED.sub("", text)
 
 
-def base_n(text: str) -> str:
-    """Base64, its URL form, and base32"""
-    return _BASE64.sub(_based, text)
-
-
 def hexadecimal(text: str) -> str:
     """686f77, 68 6f 77, 0x68 0x6f"""
+    data = text.encode("utf-8", "surrogatepass")
+    pieces: list[str] = []
+    done = 0
+    for left, right in stretches(_MAY_BE_HEX, _HEX_STRETCH, data):
+        for found in _HEX.finditer(data, left, right + 1):
+            decoded = _from_hex(found[0])
+            if decoded is not None:
+                pieces += (data[done : found.start()].decode("utf-8", "surrogatepass"), decoded)
+                done = found.end()
+    return "".join((*pieces, data[done:].decode("utf-8", "surrogatepass"))) if pieces else text
 
-    def decoded(run: re.Match[str]) -> str:
-        digits = re.sub(r"0[xX]|\\x|[^0-9A-Fa-f]", "", run[0])
-        if "x" not in run[0].lower() and digits.isdecimal() and len(digits) < 24:
-            return run[0]  # a table of numbers; text has an o or an l (6f, 6c) before long
-        return _or(as_text(bytes.fromhex(digits)), run[0])
 
-    return _HEX.sub(decoded, text)
+def _from_hex(run: bytes) -> str | None:
+    digits = _NO_DIGIT.sub(b"", run)
+    if b"x" not in run.lower() and digits.isdigit() and len(digits) < 24:
+        return None  # a table of numbers; text has an o or an l (6f, 6c) before long
+    return as_text(bytes.fromhex(digits.decode()))
 
 
 def binary(text: str) -> str:
@@ -153,7 +156,7 @@ def decimal(text: str) -> str:
         text = as_text(bytes(codes)) if max(codes) < 127 and min(codes) > 9 else None
         # Small letters are 97 to 122; a table of smaller numbers is a table of numbers, unless it says something.
         small = sum(code > 96 or code == 32 for code in codes)
-        return text if text is not None and (small * 10 >= len(codes) * 6 or strong_words(text)) else run[0]
+        return text if text is not None and (small * 10 >= len(codes) * 6 or english(text)) else run[0]
 
     return _DECIMAL.sub(decoded, text)
 
@@ -168,42 +171,6 @@ def ascii85(text: str) -> str:
             return run[0]
 
     return _ASCII85.sub(decoded, text)
-
-
-def base85(text: str) -> str:
-    """Ascii85 without its frame, and the alphabet of RFC 1924"""
-    if not any(_unbased85(word) for word in text.split() if len(word) >= 20 and _WORD85(word)):
-        return text
-    return _BASE85.sub(lambda run: _unbased85(run[0]) or run[0], text)
-
-
-def _unbased85(word: str) -> str | None:
-    for alphabet, decode in ((_RFC1924, base64.b85decode), (_ASCII85_DIGITS, base64.a85decode)):
-        if _may_read(word, alphabet):
-            try:
-                if found := as_text(decode(word)):
-                    return found
-            except ValueError:
-                continue
-    return None
-
-
-def _may_read(word: str, alphabet: str) -> bool:
-    """Whether the first four bytes can begin a text: the decoders are slow, and few words of a program get so far."""
-    value = 0
-    for sign in word[:5]:
-        digit = alphabet.find(sign)
-        if digit < 0:
-            return sign == "z"  # Ascii85's four zeros
-        value = value * 85 + digit
-    head = value.to_bytes(5)
-    if head[0]:
-        return False
-    try:
-        head.decode()
-    except UnicodeDecodeError as error:
-        return error.reason == "unexpected end of data" or 0 in head[1:]
-    return True
 
 
 def uuencoded(text: str) -> str:
@@ -269,52 +236,6 @@ def _escape(found: re.Match[str]) -> str:
         code = int(run[2:].strip("{}"), 16)
         return chr(code) if code < 0x110000 else run
     return bytes.fromhex(run.replace("\\u", "")).decode("utf-16-be", "replace")
-
-
-def _based(found: re.Match[str]) -> str:
-    run = found[0]
-    body = _SPACE.sub("", run)
-    if _BASE32(body) and len(body) % 8 not in (1, 3, 6):
-        bits = 5 * len(body)
-        number = int(body.lower().translate(_TO_BASE32), 32)
-        if decoded := as_text((number >> bits % 8).to_bytes(bits // 8)):
-            return decoded
-    decoded = as_text(_bytes64(body)) or _amid(body)
-    if decoded is not None:
-        return decoded
-    if "\n" not in run:
-        return run
-    return "\n".join(_or(as_text(_bytes64(line)) or _amid(line), line) for line in run.split())
-
-
-def _amid(body: str) -> str | None:
-    """Base64 with other letters right before or behind it: from one of four places on, it begins as text does."""
-    for start in range(4 if len(body) >= _AMID else 0):
-        if _text_end(_bytes64(body[start : start + _AMID])) >= _AMID * 3 // 4 - 3:
-            data = _bytes64(body[start:])
-            end = _text_end(data)
-            decoded = as_text(data[:end])
-            if decoded is not None:
-                return f"{body[:start]} {decoded} {body[start + (end + 2) // 3 * 4 :]}"
-    return None
-
-
-def _text_end(data: bytes) -> int:
-    """How many bytes at the beginning are UTF-8 without controls."""
-    end = len(data)
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        end = error.start
-    control = _CONTROL.search(data, 0, end)
-    return end if control is None else control.start()
-
-
-def _bytes64(body: str) -> bytes:
-    """What groups of letters stand for, the last one short or not; a letter alone stands for nothing."""
-    letters = body.rstrip("=").replace("-", "+").replace("_", "/")
-    whole = letters[:-1] if len(letters) % 4 == 1 else letters
-    return binascii.a2b_base64(whole + "=" * (-len(whole) % 4))
 
 
 DECODERS: tuple[tuple[str, Callable[[str], str]], ...] = (

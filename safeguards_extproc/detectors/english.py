@@ -17,6 +17,10 @@ STRONG = frozenset(_WORDS.split())
 _WORD = re.compile(r"[A-Za-z]{3,12}(?![A-Za-z])")
 
 
-def strong_words(text: str) -> int:
-    """How many of the words of `text` are in STRONG."""
-    return sum(word.lower() in STRONG for word in _WORD.findall(text))
+def english(text: str, enough: int = 1) -> bool:
+    """Whether so many of the words of `text` are in STRONG; nothing is read beyond them."""
+    for found in _WORD.finditer(text):
+        enough -= found[0].lower() in STRONG
+        if not enough:
+            return True
+    return False

@@ -7,28 +7,53 @@ only in text that is English once they are gone.
 from __future__ import annotations
 
 import re
+import string
 import unicodedata
 
+import re2  # type: ignore[import-untyped]
+
 from safeguards_extproc.detectors.confusables import ENCLOSED, LATIN, SCRIPTS
-from safeguards_extproc.detectors.english import strong_words
+from safeguards_extproc.detectors.english import english
+from safeguards_extproc.detectors.sieve import options
 
 _JOINERS = "\u200c\u200d\ufe00-\ufe0f"
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
 _SELECTED = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}")
 _BITS = re.compile("[\u200b-\u200d]{16,}|[\u2062\u2064]{16,}")
 _OVERRIDE = re.compile("\u202e([^\u202c\u2069\n]*)[\u202c\u2069]?")
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
-    "\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff\x00-\x07\x0e-\x1f\x7f]"
-    # Joiners and selectors belong to Arabic, to the scripts of India, and to emoji.
-    f"|(?<![\u0600-\u0dff\u2190-\U0001faff])[{_JOINERS}]"
+_UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff"
+    "\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff\x00-\x07\x0e-\x1f\x7f"
 )
+# Joiners and selectors belong to Arabic, to the scripts of India, and to emoji.
+_INVISIBLE = re.compile(f"[{_UNSEEN}]|(?<![\u0600-\u0dff\u2190-\U0001faff])[{_JOINERS}]")
+_HIDES = re2.compile(f"[\b{_JOINERS}{_UNSEEN}]", options())
 _ERASED = re.compile("[\b\x7f]")
-_UNSEEN = re.compile(f"[\ud800-\udfff\b{_JOINERS}]|{_INVISIBLE.pattern}")
 _MARK = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
-_WORD = re.compile(r"[^\W_]+")
-_ASCII_LETTER = re.compile("[A-Za-z]")
 _ACCENTS = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
+SIGNS = (
+    "\u00a1-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf\u2010-\u2027\u2030-\u205e\u3001-\u3003"
+    "\uff01-\uff0f"
+)
+"""Neither letters nor figures, and what they decompose to are none."""
+
+STABLE = (
+    f"{SIGNS}\u0391-\u03a1\u03a3-\u03ce\u0410-\u044f\u0451-\u045f\u05d0-\u05ea\u0620-\u064a\u3041-\u30ff\u3400-\u9fff"
+    "\uac00-\ud7a3"
+)
+"""Letters of other scripts, too, of which nothing decomposes to ASCII."""
+
+_DECOMPOSES = re2.compile(f"[^\\x00-\\x7f{STABLE}]", options())
+_MIXED = re2.compile(f"[A-Za-z0-9][^\\x00-\\x7f{SIGNS}]|[^\\x00-\\x7f{SIGNS}][A-Za-z0-9]", options())
+"""What every word has that is made of ASCII and other letters."""
+
+_OTHERS = re.compile("[^\x00-\x7f]+")
+_STRANGE = re.compile(r"[^\W_\x00-\x7f][^\W_]*")
+"""A word from its first letter on that is not ASCII."""
+
+_ALNUM = string.ascii_letters + string.digits
+_LETTERS = string.ascii_letters.encode()
+_ASCII_LETTER = re.compile("[A-Za-z]")
 _SURROGATE = re.compile("[\ud800-\udfff]+")
 _KEPT = frozenset("™℠№½¼¾²³ªº")
 
@@ -59,7 +84,7 @@ _PLAIN = _Plain()
 
 def fold(text: str) -> str:
     """The text folded. Its length may change; a text in which nothing hides comes back equal. Total and linear."""
-    if _UNSEEN.search(text):
+    if _hides(text):
         text = _SURROGATE.sub(_paired, text)
         text = _TAGS.sub(lambda tags: "".join(chr(ord(tag) - 0xE0000) for tag in tags[0]), text)
         text = _SELECTED.sub(_bytes_of_selectors, text)
@@ -68,12 +93,25 @@ def fold(text: str) -> str:
         text = _INVISIBLE.sub("", _backspaced(text) if _ERASED.search(text) else text)
     if text.isascii():
         return text
-    rest = _ACCENTS.sub("", text)
-    folded = text.translate(_PLAIN)
-    if rest.isascii() or _lookalikes(rest.translate(_PLAIN)) == rest:
+    folded, rest = _decomposed(text), _ACCENTS.sub("", text)
+    if len(rest) < len(text) and (rest.isascii() or _lookalikes(_decomposed(rest)) == rest):
         # Accents are all there is, as in any French text: worth a view only if they hide English.
-        return folded if strong_words(folded) else text
+        return folded if english(folded) else text
     return _lookalikes(folded)
+
+
+def _hides(text: str) -> bool:
+    try:
+        return _HIDES.search(text.encode()) is not None
+    except UnicodeEncodeError:
+        return True
+
+
+def _decomposed(text: str) -> str:
+    """Each character as `_PLAIN` has it."""
+    if _DECOMPOSES.search(text.encode()) is None:
+        return text
+    return _OTHERS.sub(lambda others: others[0].translate(_PLAIN), text)
 
 
 def _paired(found: re.Match[str]) -> str:
@@ -119,17 +157,27 @@ def _backspaced(text: str) -> str:
 
 def _lookalikes(text: str) -> str:
     """Letters of other scripts in words with ASCII letters, and whole words of them in a text that is mostly Latin."""
-    if not _ASCII_LETTER.search(text):
+    data = text.encode()
+    latin = len(data) - len(data.translate(None, _LETTERS))
+    if not latin:
         return text
-    latin = len(_ASCII_LETTER.findall(text))
-    mostly = latin * 2 >= sum(map(str.isalpha, text))
-
-    def folded(found: re.Match[str]) -> str:
-        word = found[0]
-        if word.isascii():
-            return word
+    # The beginning tells most texts that are not.
+    mostly = _letters(text[: 4 * latin + 64]) <= 2 * latin and _letters(text) <= 2 * latin
+    if not mostly and _MIXED.search(data) is None:
+        return text
+    pieces: list[str] = []
+    done = seen = 0
+    for found in _STRANGE.finditer(text):
+        start = seen + len(text[seen : found.start()].rstrip(_ALNUM))
+        seen = found.end()
+        word = text[start:seen]
         letters = [SCRIPTS.get(char) or SCRIPTS.get(unicodedata.normalize("NFD", char)[0], char) for char in word]
         plain = "".join(letters)
-        return plain if _ASCII_LETTER.search(word) or (mostly and plain.isascii()) else word
+        if _ASCII_LETTER.search(word) or (mostly and plain.isascii()):
+            pieces += (text[done:start], plain)
+            done = seen
+    return "".join((*pieces, text[done:])) if pieces else text
 
-    return _WORD.sub(folded, text)
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))

@@ -10,8 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import re2  # type: ignore[import-untyped]
+
 from safeguards_extproc.detectors.confusables import FLIPPED
-from safeguards_extproc.detectors.english import STRONG, strong_words
+from safeguards_extproc.detectors.english import STRONG, english
+from safeguards_extproc.detectors.sieve import options
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ENOUGH = 2
@@ -24,11 +27,27 @@ _PARTING = re.compile(
 )
 """What stands behind a letter and is not read: comments, tags, emphasis (CommonMark 6.2), emoji."""
 
+_SIGN = re.compile(f"[<*~`{_EMOJI}]")
+"""What that begins with."""
+
 _GAP = re.compile(r"[ ._*\-/\n]+")
-_LEET = re.compile(r"(?<![/A-Za-z0-9@$!])[A-Za-z0-9@$!]+(?!\.?[A-Za-z0-9@$!])")
+_LEET = re.compile(rb"(?<![/A-Za-z0-9@$!])[A-Za-z0-9@$!]+(?!\.?[A-Za-z0-9@$!])")
+_TOKENS = re.compile(rb"[A-Za-z0-9@$!]+")
 _SAYABLE = re.compile("(?i)[bcdfghjklmnpqrstvwxz]{0,4}(?:[aeiouy][bcdfghjklmnpqrstvwxz]{0,4})+")
 """A word of English has vowels, and seldom five consonants in a row; an identifier often does."""
+_CONSONANT, _VOWEL = "b-df-hj-np-tv-zB-DF-HJ-NP-TV-Z", "aeiouyAEIOUY"
+_REST = f"[{_CONSONANT}57$]{{0,4}}(?:[{_VOWEL}0134@!][{_CONSONANT}57$]{{0,4}})*"
+_MAY_SAY = re2.compile(
+    f"(?:^|[^/A-Za-z0-9@$!])(?:(?:[{_CONSONANT}]{{2,4}}|[{_CONSONANT}]{{0,4}}[{_VOWEL}][A-Za-z]+|[{_CONSONANT}]{{1,4}}[{_VOWEL}])"
+    f"(?:[013457@$]|!+[A-Za-z013457@$]){_REST}|[A-Za-z][013457@$!]+[A-Za-z]{_REST}"
+    f"|[013457!][013457@$!]*[A-Za-z][013457@$!]*[A-Za-z]{_REST}|[@$][A-Za-z013457@$!]{{2,3}}!*)"
+    r"(?:$|[^A-Za-z0-9@$!.]|\.(?:$|[^A-Za-z0-9@$!]))",
+    options(),
+)
+"""Every word that says something once its figures are letters: two letters at least, a figure among them."""
+
 _SHORT = re.compile(r"(?<![^\s])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?![^\s,.;:?!])")
+_MAY_BE_SHORT = re2.compile(r"(?:^|[^!-~])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?:$|[^!-~]|[,.;:?!])", options())
 _FIGURES = str.maketrans("013457@$!", "oieastasi")
 _WORD = re.compile(r"[A-Za-z]{3,4}(?![A-Za-z])")
 _TOKEN = re.compile(r"[^\W_]+")
@@ -70,26 +89,43 @@ def joined(text: str) -> Sequence[str]:
 
 def rendered(text: str) -> Sequence[str]:
     """Letters without the comments, tags, signs of emphasis and emoji behind them"""
-    return (_PARTING.sub("", text),)
+    pieces: list[str] = []
+    done = 0
+    for sign in _SIGN.finditer(text):
+        if sign.start() >= done and (parting := _PARTING.match(text, sign.start())):
+            pieces.append(text[done : sign.start()])
+            done = parting.end()
+    return ("".join((*pieces, text[done:])),)
 
 
 def leet(text: str) -> Sequence[str]:
     """Figures and signs as the letters they stand for: in words that are then letters only, and beside such words in
     tokens of one or two characters"""
-    found = False
+    data = text.encode("utf-8", "surrogatepass")
+    pieces: list[str] = []
+    done = at = 0
+    while (candidate := _MAY_SAY.search(data, at)) is not None and (token := _TOKENS.search(data, candidate.start())):
+        at = token.end()
+        plain = _said(token[0].decode()) if _LEET.match(data, token.start()) else ""
+        if plain:
+            pieces += (data[done : token.start()].decode("utf-8", "surrogatepass"), plain)
+            done = at
+    if not pieces:
+        return ()
+    words = "".join((*pieces, data[done:].decode("utf-8", "surrogatepass")))
+    if _MAY_BE_SHORT.search(words.encode("utf-8", "surrogatepass")) is not None:
+        words = _SHORT.sub(lambda token: token[0].translate(_FIGURES), words)
+    return (words,)
 
-    def word(token: re.Match[str]) -> str:
-        nonlocal found
-        core = token[0].rstrip("!")
-        plain = core.translate(_FIGURES)
-        name = core[:1] in "@$" and len(core) > 4
-        if name or not _SAYABLE.fullmatch(plain) or len(core) < 3 or sum(map(str.isalpha, core)) < 2:
-            return token[0]
-        found = found or plain != core
-        return plain + token[0][len(core) :]
 
-    words = _LEET.sub(word, text)
-    return (_SHORT.sub(lambda token: token[0].translate(_FIGURES), words),) if found else ()
+def _said(token: str) -> str:
+    """A token with letters for its figures, "" if it has none or then is no word."""
+    core = token.rstrip("!")
+    plain = core.translate(_FIGURES)
+    name = core[:1] in "@$" and len(core) > 4
+    if plain == core or name or not _SAYABLE.fullmatch(plain) or len(core) < 3 or sum(map(str.isalpha, core)) < 2:
+        return ""
+    return plain + token[len(core) :]
 
 
 def deciphered(text: str) -> Sequence[str]:
@@ -100,13 +136,13 @@ def deciphered(text: str) -> Sequence[str]:
             votes[key] = votes.get(key, 0) + 1
     best = sorted(votes, key=lambda key: (-votes[key], key))[:2]
     plain = [text.translate(_CIPHERS[key]) for key in best]
-    return [candidate for candidate in plain if strong_words(candidate) >= _ENOUGH]
+    return [candidate for candidate in plain if english(candidate, _ENOUGH)]
 
 
 def backwards(text: str) -> Sequence[str]:
     """From its end, and each word from its end"""
     turned = text[::-1]
-    if strong_words(turned) < _ENOUGH:
+    if not english(turned, _ENOUGH):
         return ()
     return turned, _TOKEN.sub(lambda word: word[0][::-1], text)
 

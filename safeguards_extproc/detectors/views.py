@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import re2  # type: ignore[import-untyped]
 
-from safeguards_extproc.detectors.decoding import DECODERS, base85, base_n
+from safeguards_extproc.detectors.based import base85, base_n
+from safeguards_extproc.detectors.decoding import DECODERS, hexadecimal
 from safeguards_extproc.detectors.folding import fold
 from safeguards_extproc.detectors.readings import READINGS, joined, leet
 from safeguards_extproc.detectors.sieve import Sieve, options, relaxed
@@ -58,18 +59,22 @@ _EXACT = [
 ]
 """The triggers again, where the sieve says yes too often."""
 
+_TELLING: frozenset[object] = frozenset((base85, hexadecimal, leet))
+"""Steps and readings that find out sooner than their triggers whether there is anything for them: they go first. (In
+a text that is not ASCII few letters are theirs, and the triggers say so soonest.)"""
+
 _ALL = range(len(TRIGGERS))
 
 
 def expand(text: str) -> tuple[str, ...]:
     """The views of `text`, itself first, all different. Total on every str; linear."""
-    hits = triggered(text)
-    if not hits:
+    seen = Seen(text)
+    if not seen.may:
         return (text,)
-    plain, hits = _decoded(text, hits)
+    plain, seen = _decoded(seen)
     views = [text]
     room = 2 * len(text) + EXTRA
-    for view in (plain, *_readings(plain, hits)):
+    for view in (plain, *_readings(plain, seen)):
         view = view[:room]
         if view and view not in views and len(views) < MOST:
             views.append(view)
@@ -79,38 +84,57 @@ def expand(text: str) -> tuple[str, ...]:
 
 def decode(text: str) -> str:
     """`text` folded and decoded in place: the view that leaves what is plain where it stands."""
-    return _decoded(text, triggered(text))[0]
+    return _decoded(Seen(text))[0]
 
 
-def _decoded(text: str, hits: Sequence[int]) -> tuple[str, Sequence[int]]:
-    """The text folded and decoded, and the triggers that match what has come out."""
+class Seen:
+    """A text, and which of TRIGGERS `may` match it, in order."""
+
+    __slots__ = ("_data", "may", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        try:
+            self._data = text.encode()
+            self.may: Sequence[int] = _SIEVE.may(self._data)
+        except UnicodeEncodeError:
+            self._data, self.may = b"", _ALL
+
+    def triggers(self, index: int) -> bool:
+        """Whether one of those that may match does; all match what is no Unicode."""
+        exact = _EXACT[index]
+        return exact is None or self.may is _ALL or exact.search(self._data) is not None
+
+
+def _decoded(seen: Seen) -> tuple[str, Seen]:
+    """The text folded and decoded, and what triggers see in what has come out."""
     for _ in range(ROUNDS):
-        before = text
-        for index in hits:
+        text = seen.text
+        for index in seen.may:
             if index < len(_STEPS):
-                text = _STEPS[index](text)
-        if text == before:
+                step = _STEPS[index]
+                if step in _TELLING and text.isascii():
+                    changed = step(text)
+                    text = changed if changed != text and seen.triggers(index) else text
+                elif seen.triggers(index):
+                    text = step(text)
+        if text == seen.text:
             break
-        hits = triggered(text)
-    return text, hits
+        seen = Seen(text)
+    return seen.text, seen
 
 
-def triggered(text: str) -> Sequence[int]:
-    """Which of TRIGGERS match, in order; all where `text` is no Unicode."""
-    try:
-        data = text.encode()
-    except UnicodeEncodeError:
-        return _ALL
-    may = _SIEVE.may(data)
-    return [index for index in may if (exact := _EXACT[index]) is None or exact.search(data)] if may else may
-
-
-def _readings(plain: str, hits: Sequence[int]) -> list[str]:
+def _readings(plain: str, seen: Seen) -> list[str]:
     found: list[str] = []
-    for index in hits:
+    for index in seen.may:
         if index >= len(_STEPS):
             reading = READINGS[index - len(_STEPS)][1]
-            for view in reading(plain):
+            if reading not in _TELLING and not seen.triggers(index):
+                continue
+            views = reading(plain)
+            if views and reading in _TELLING and not seen.triggers(index):
+                continue
+            for view in views:
                 found.append(view)
                 if reading is joined:
                     found.extend(leet(view))

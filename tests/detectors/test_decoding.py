@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.detectors import decoding
-from safeguards_extproc.detectors.decoding import DECODERS, as_text
+from safeguards_extproc.detectors.decoding import DECODERS
 
 READS: list[tuple[Callable[[str], str], str, str]] = [
     (decoding.percent, "a%20b %68%C3%A9", "a b hé"),
@@ -18,25 +18,17 @@ READS: list[tuple[Callable[[str], str], str, str]] = [
     (decoding.escapes, r"\u0068\x68\150 \ud83d\ude00 \u{68} \U00000068 \xc3\xa9", "hhh 😀 h h é"),
     (decoding.escapes, r'{"a":"x\ny\"\/"}', '{"a":"x y"/"}'),
     (decoding.quoted_printable, "=68=6F=77 to=\n do", "how to do"),
-    (decoding.base_n, "see aGVsbG8gd29ybGQ= there", "see hello world there"),
-    (decoding.base_n, "aGVsbG8gd29ybGQgb2YgbWFueSBzZWFz\nplease", " hello world of many seas please"),
-    (decoding.base_n, "instructions\naGVsbG8gd29ybGQ=", "instructions\nhello world"),
-    (decoding.base_n, "id_aGVsbG8gd29ybGQgb2YgbWFueSBzZWFzxYz", "id_ hello world of many seasŌ "),
-    (decoding.base_n, "NBSWY3DPEB3W64TMMQ======", "hello world"),
     (decoding.hexadecimal, "x 68656c6c6f; 0x68 0x69 0x20 0x79", "x hello; hi y"),
     (decoding.binary, "01101000 01101001 00100001", "hi!"),
     (decoding.binary, "011010000110100100100001", "hi!"),
     (decoding.decimal, "104, 105, 32, 121, 111", "hi yo"),
     (decoding.ascii85, "a <~BOu!rDZ~> b", "a hello b"),
-    (decoding.base85, "a Xk~0{Zy<DNWpZUKAZTxQAYpQ4AbD?f b", "a hello there, how are you b"),
-    (decoding.base85, "a BOu!rD]j.8ATD?5+D>\\;+CT;%+F.mJ b", "a hello there, how are you b"),
     (decoding.encoded_words, "=?utf-8?q?h=6Fw_to?=\n =?UTF-8?Q?_d=C3=B6?= it", "how to dö it"),
     (decoding.concatenated, "'ho' + 'w' + \"to\"+\"day\"", "'how' + \"today\""),
     (decoding.uuencoded, "begin 644 x\n%:&5L;&\\\n`\nend", "hello"),
     (decoding.morse, ".... --- .-- / - ---", "how to"),
     (decoding.braille, "⠓⠕⠺⠀⠞⠕", "how to"),
     (decoding.spelt, "hotel oscar whiskey / tango oscar", "how to"),
-    (decoding.base_n, "nbswy3dpeb3w64tmmq======", "hello world"),
     (decoding.hexadecimal, "68-65-6c-6c-6f", "hello"),
     (decoding.spelt, "say hotel oscar whiskey x-ray now", "say howx now"),
 ]
@@ -46,13 +38,10 @@ LEAVES: list[tuple[Callable[[str], str], str]] = [
     (decoding.entities, "AT&T; R&D &unknownthing;"),
     (decoding.escapes, r"\theta \nabla C:\temp \x \u12 \U99999999 \u{110000}"),
     (decoding.quoted_printable, "a=10 b=20"),
-    (decoding.base_n, "internationalization https://example.org/path/to/something/longer"),
-    (decoding.base_n, "computeTotalPriceOfAllOrdersOfTheYear\nincludeShippingCosts"),
     (decoding.hexadecimal, "deadbeefcafebabe 2024 12 31 10:20:30:40 45 67 52 41 70 71"),
     (decoding.binary, "1010 10000000 11111111 00000001"),
     (decoding.decimal, "10 20 30 40 50 60, 45 67 72 81 70 71 69"),
     (decoding.ascii85, "<~~> a <~ b ~>"),
-    (decoding.base85, 'https://example.org/a?b=c&d=e#f {"a":[1,2,3],"b":{"c":null}} x=(a+b)*c/d-e%f;g=h'),
     (decoding.encoded_words, "=?x=?q?a?= what?q?"),
     (decoding.concatenated, "a + b, 'x' + y, \"a\" + 'b'"),
     (decoding.hexadecimal, "550e8400-e29b-41d4-a716-446655440000 20-24-12-31"),
@@ -87,21 +76,3 @@ def test_a_trigger_sees_what_its_decoder_reads(decoder: Callable[[str], str], te
 def test_total_and_not_much_longer(decoder: Callable[[str], str], text: str) -> None:
     """Any text, well-formed or not."""
     assert len(decoder(text)) <= 2 * len(text) + 16
-
-
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"hello", "hello"),
-        ("héllo wörld".encode(), "héllo wörld"),
-        ("hello".encode("utf-16-le"), "hello"),
-        ("hello".encode("utf-16-be"), "hello"),
-        (b"ab", None),
-        (b"\xff\xfe\xfd\xfc", None),
-        (b"a\x00\x01\x02\x03", None),
-        (b"!!!???###", None),
-    ],
-)
-def test_what_is_text(data: bytes, text: str | None) -> None:
-    """UTF-8 or UTF-16, printable, mostly words."""
-    assert text == as_text(data)

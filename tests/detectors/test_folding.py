@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeguards_extproc.detectors.folding import fold
+from safeguards_extproc.detectors.folding import SIGNS, STABLE, fold
 
 
 @pytest.mark.parametrize(
@@ -69,3 +72,12 @@ def test_total_and_settled(text: str) -> None:
 def test_ascii_is_left_alone(text: str) -> None:
     """Nothing hides in it."""
     assert text == fold(text)
+
+
+def test_what_is_passed_over_unseen_decomposes_to_nothing_else() -> None:
+    """Each character of the classes that spare a text the table, alone and beside a letter."""
+    every = "".join(map(chr, range(0x80, sys.maxunicode + 1)))
+    stable = re.findall(f"[{STABLE}]", every)
+    assert [] == [char for char in stable if fold(char) != char]
+    assert [] == [char for char in re.findall(f"[{SIGNS}]", every) if char.isalnum()]
+    assert len(stable) > 30_000
