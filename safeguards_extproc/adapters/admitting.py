@@ -18,7 +18,7 @@ from safeguards_extproc.core.record import Record
 class Admitting:
     """`deliver` hears the answer; `fault` hears of errors that accounts must not raise."""
 
-    __slots__ = ("_admission", "_answer", "_deliver", "_fault", "_record", "_shared")
+    __slots__ = ("_admission", "_answer", "_deliver", "_fault", "_record", "_shared", "_sketch")
 
     def __init__(
         self,
@@ -31,13 +31,14 @@ class Admitting:
         self._shared, self._admission, self._deliver, self._fault = shared, admission, deliver, fault
         self._answer: account.Admitted | None = None
         self._record: Record | None = None
+        self._sketch = 0
         task = asyncio.get_running_loop().create_task(self._ask())
         shared.admitting.add(task)
         task.add_done_callback(shared.admitting.discard)
 
-    def keep(self, record: Record) -> None:
-        """The exchange is over."""
-        self._record = record
+    def keep(self, record: Record, sketch: int = 0) -> None:
+        """The exchange is over; what it asked has this `sketch`."""
+        self._record, self._sketch = record, sketch
         self._settle()
 
     async def _ask(self) -> None:
@@ -58,6 +59,6 @@ class Admitting:
         if self._record is None or self._answer is None:
             return
         try:
-            self._shared.accounts.settle(settlement(self._record, self._admission, self._answer))
+            self._shared.accounts.settle(settlement(self._record, self._admission, self._answer, self._sketch))
         except Exception as error:  # noqa: BLE001 (nobody but telemetry can do anything about it)
             self._fault(error, "accounts")

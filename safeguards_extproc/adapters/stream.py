@@ -40,7 +40,6 @@ from safeguards_extproc.core.effects import (
     Wake,
 )
 from safeguards_extproc.core.events import Aborted, Admitted, Event, Offloaded, Scored, Woke
-from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import PeerError
 
 log = structlog.get_logger()
@@ -188,19 +187,19 @@ class Stream:
                 case Wake():
                     self._wake(effect)
                 case Keep():
-                    self._keep(effect.record)
+                    self._keep(effect)
         held = exchange.held
         self._shared.held += held - self._counted
         self._counted = held
 
-    def _keep(self, record: Record) -> None:
-        shared = self._shared
+    def _keep(self, effect: Keep) -> None:
+        shared, record = self._shared, effect.record
         record.time = datetime.datetime.fromtimestamp(self._began, datetime.UTC).isoformat(timespec="milliseconds")
         record.producer, record.sequence = shared.producer, shared.sequence
         shared.sequence += 1
         shared.sink.keep(record)
         if self._admitting is not None:
-            self._admitting.keep(record)
+            self._admitting.keep(record, effect.sketch)
 
     async def _offload(self, effect: Offload) -> None:
         """Have it done; whatever the reader does, there is an outcome."""

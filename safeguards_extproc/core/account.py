@@ -7,7 +7,7 @@ An exchange asks once, when it knows who asks for what (`Admission`), and tells 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,6 +62,12 @@ class Who(Protocol):
         """Paths of the request's body that are to be told ("$.user"), as `aside.Parse.wants` takes them."""
         ...
 
+    @property
+    def sketch(self) -> Callable[[str], int] | None:
+        """Makes a keyed likeness of what a request asks (enforcement/sketch.py), None where the policy looks for no
+        campaigns that want one."""
+        ...
+
     def identify(self, fields: Mapping[str, str], opened: Opened, told: Mapping[str, str]) -> Identity:
         """The request's headers, what Envoy says of it, and what its body says (nothing, where it was not read) as an
         identity. The model is not in it: the exchange adds that. Never raises."""
@@ -72,6 +78,7 @@ class NobodyKnown:
     """A `Who` that knows nobody."""
 
     wants: tuple[str, ...] = ()
+    sketch: Callable[[str], int] | None = None
 
     def identify(self, fields: Mapping[str, str], opened: Opened, told: Mapping[str, str]) -> Identity:
         return NOBODY
@@ -236,8 +243,9 @@ class Settlement:
     """What became of an exchange that was admitted: exactly one follows each Admission, however the exchange ended.
 
     `outcome`, `category` and `rule` are the record's, `decided` the outcome with rules in shadow counted. `sketch` is
-    a keyed likeness of the request's text (enforcement/sketch.py), 0 where nothing was taken. `model` and `format` are
-    the record's, `refused` whether the admission refused it.
+    a keyed likeness of what the request asks (enforcement/sketch.py, 256 bits), 0 where nothing was taken. `model` is
+    the record's, `refused` whether the admission refused it. `judged` if the outcome is what a rule makes of what was
+    said, not of a check that failed or of a text that could not be read.
     """
 
     admission: Admission
@@ -249,3 +257,4 @@ class Settlement:
     model: str = ""
     sketch: int = 0
     refused: bool = False
+    judged: bool = True

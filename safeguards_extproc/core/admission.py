@@ -115,10 +115,11 @@ class Desk:
         record.usage = used(record, usage)
 
 
-def settlement(record: Record, admission: Admission, answer: Admitted) -> Settlement:
+def settlement(record: Record, admission: Admission, answer: Admitted, sketch: int = 0) -> Settlement:
     """What became of an exchange whose record is kept."""
     used, request, response = record.usage, record.request, record.response
     refused = answer.refused is not None
+    fired = (*request.fired, *response.fired)
     size = 0 if refused else request.account.bytes_in + response.account.bytes_in
     return Settlement(
         admission,
@@ -128,7 +129,9 @@ def settlement(record: Record, admission: Admission, answer: Admitted) -> Settle
         record.category,
         record.rule,
         record.model,
+        sketch,
         refused=refused,
+        judged=any(one.rule == record.rule and one.cause == "true" for one in fired),
     )
 
 

@@ -27,7 +27,8 @@ class Context:
 
     `pending`: no header tells the format, and the request's body may yet. `bare`: the request has no body. `originals`
     is what was replaced in the request and belongs back into its answer, `question` what the request asks, if some
-    model reads that beside the answer. `desk` is where it asks for its admission, if the policy has it ask.
+    model reads that beside the answer or campaigns are looked for in it. `desk` is where it asks for its admission, if
+    the policy has it ask.
     """
 
     policy: Policy
@@ -79,7 +80,8 @@ class Context:
         windowing, tickets, out = self.route.windowing, self.tickets, self.out
         if direction is Direction.REQUEST:
             return Scan(self.policy, direction, windowing, tickets, out, features)
-        return Scan(self.policy, direction, windowing, tickets, out, features, self.originals, self.question)
+        question = self.question if any(model.exchange for model in self.policy.models) else None
+        return Scan(self.policy, direction, windowing, tickets, out, features, self.originals, question)
 
     def refusal(self, verdict: Verdict) -> Refusal:
         """The words for a verdict that says no."""

@@ -134,9 +134,11 @@ class Wake:
 
 @dataclass(slots=True)
 class Keep:
-    """Keep this record, before any effect that follows is carried out. Exactly one per exchange."""
+    """Keep this record, before any effect that follows is carried out. Exactly one per exchange. `sketch` is a keyed
+    likeness of what the request asked, 0 where none was wanted; it is for its settlement, and in no record."""
 
     record: Record
+    sketch: int = 0
 
 
 Effect = (

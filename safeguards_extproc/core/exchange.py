@@ -45,7 +45,8 @@ class Exchange:
 
     def __init__(self, policy: Policy, wire: Wire, id: str, opened: Opened, at: float, who: Who = NOBODY_KNOWN) -> None:
         self._ctx = Context(policy, wire, id, opened, [], itertools.count(1), at, at)
-        if any(model.exchange for model in policy.models):
+        self._sketch = who.sketch if policy.admits else None
+        if self._sketch is not None or any(model.exchange for model in policy.models):
             self._ctx.question = Question(policy.views)
         if policy.admits:
             self._ctx.desk = Desk(policy, who, id, opened, self._ctx.out)
@@ -224,7 +225,8 @@ class Exchange:
                 record.rule, record.category = _leading(verdict), verdict.category
         if ctx.desk is not None:
             ctx.desk.write(record, response.usage)
-        ctx.out.insert(0, Keep(record))
+        asked = ctx.question.text if self._sketch is not None and ctx.question is not None else ""
+        ctx.out.insert(0, Keep(record, self._sketch(asked) if self._sketch is not None else 0))
 
 
 def _severity(applied: str) -> int:

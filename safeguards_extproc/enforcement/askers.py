@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from safeguards_extproc.core.account import NOBODY_KNOWN, Who
+from safeguards_extproc.enforcement.campaigns import reads
 from safeguards_extproc.enforcement.pseudonyms import Key, random_key, read_keys
 from safeguards_extproc.enforcement.who import who
 from safeguards_extproc.errors import ConfigError
@@ -55,7 +56,8 @@ class Askers:
         policy = self._load(path)
         spec = policy.document.identity
         named = any(getattr(spec, name) for name in ("tenant", "organisation", "key", "end_user"))
-        made = who(spec, path.parent, self._keys(path, named=named), self._clock)
+        keys, wanted = self._keys(path, named=named), reads(policy.document.campaigns.detect)
+        made = who(spec, path.parent, keys, self._clock, sketches=wanted)
         others = [(digest, each) for digest, each in self._made.items() if digest != policy.digest]
         self._made = dict([*others[1 - KEPT :], (policy.digest, made)])
         sets = (path.parent / spec.tokens.jwks,) if spec.tokens is not None else ()

@@ -45,7 +45,8 @@ class Sketcher:
     __slots__ = ("_key", "_mix", "_points", "_run")
 
     def __init__(self, key: bytes) -> None:
-        """`key` is secret, at least 16 bytes, and used for nothing else (derive it from the regional key)."""
+        """`key` is secret, at least 16 bytes, such as the regional key of pseudonyms: what is
+        derived from it here differs from what is derived elsewhere."""
         if len(key) < 16:
             raise ValueError("a sketch's key has at least 16 bytes")
         self._key = blake2b(key, digest_size=32, person=b"sketch band").digest()

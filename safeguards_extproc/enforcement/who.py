@@ -9,6 +9,7 @@ from pathlib import Path
 from safeguards_extproc.core.account import NAMES, NOBODY, NOBODY_KNOWN, Identity, Who
 from safeguards_extproc.core.events import Opened
 from safeguards_extproc.enforcement.pseudonyms import Key, Named, Pseudonyms
+from safeguards_extproc.enforcement.sketch import Sketcher
 from safeguards_extproc.enforcement.tokens import NOTHING, Tokens
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import identify
@@ -21,20 +22,34 @@ AS_THEY_ARE = frozenset(("model", "region"))
 """Identities that name nobody."""
 
 
-def who(spec: IdentitySpec, beside: Path, keys: Sequence[Key], clock: Callable[[], float] = time.time) -> Who:
-    """Who asks by a policy that lies in the folder `beside`. Raises ConfigError for a key set that cannot be used."""
+def who(
+    spec: IdentitySpec,
+    beside: Path,
+    keys: Sequence[Key],
+    clock: Callable[[], float] = time.time,
+    *,
+    sketches: bool = False,
+) -> Who:
+    """Who asks by a policy that lies in the folder `beside`; what is asked has `sketches` under the first key if that
+    is wanted. Raises ConfigError for a key set that cannot be used."""
     sources = identify.sources(spec)
     if not sources.places:
         return NOBODY_KNOWN
     tokens = Tokens(spec.tokens, beside, clock) if spec.tokens is not None and sources.reads_claims else None
-    return Asker(sources, Pseudonyms(keys, clock), tokens)
+    return Asker(sources, Pseudonyms(keys, clock), tokens, Sketcher(keys[0].secret).sketch if sketches else None)
 
 
 class Asker:
     """A `core.account.Who`."""
 
-    def __init__(self, sources: identify.Sources, pseudonyms: Pseudonyms, tokens: Tokens | None) -> None:
-        self.wants = sources.wants
+    def __init__(
+        self,
+        sources: identify.Sources,
+        pseudonyms: Pseudonyms,
+        tokens: Tokens | None,
+        sketch: Callable[[str], int] | None,
+    ) -> None:
+        self.wants, self.sketch = sources.wants, sketch
         self._sources, self._pseudonyms, self._tokens = sources, pseudonyms, tokens
 
     def identify(self, fields: Mapping[str, str], opened: Opened, told: Mapping[str, str]) -> Identity:

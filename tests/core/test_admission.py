@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,8 +25,9 @@ from safeguards_extproc.core.account import (
     Usage,
 )
 from safeguards_extproc.core.admission import headers, seconds, settlement
-from safeguards_extproc.core.decision import Action, Gate, Limits, Model, Release, Route
-from safeguards_extproc.core.events import Aborted, Body, BodyMode, Opened
+from safeguards_extproc.core.decision import Action, Gate, Limits, Model, Release, Result, Route
+from safeguards_extproc.core.effects import Keep
+from safeguards_extproc.core.events import Aborted, Body, BodyMode, Opened, Scored
 from safeguards_extproc.core.record import LimitState, Tokens
 from safeguards_extproc.wire import sse
 from tests.playbook import REQUEST, RESPONSE, Accounts, Conversation, request_headers, response_headers
@@ -43,6 +44,9 @@ class Header:
     """Who asks is in a header, and in the body's user."""
 
     wants = ("$.user",)
+
+    def __init__(self, sketch: Callable[[str], int] | None = None) -> None:
+        self.sketch = sketch
 
     def identify(self, fields: Mapping[str, str], opened: Opened, told: Mapping[str, str]) -> Identity:
         names = {"key": fields["x-key"]} if "x-key" in fields else {}
@@ -246,6 +250,34 @@ def test_a_settlement_says_what_became_of_it() -> None:
     size = len(plain_request("eight ch")) + len(plain_stream("four"))
     assert (told.usage, told.refused) == (Usage(2, 1, size), False)
     assert (told.outcome, told.decided) == ("allow", "allow")
+
+
+def test_what_was_asked_is_likened_where_that_is_wanted() -> None:
+    """The last turn, once, when the exchange is over; of a policy that does not ask, nothing."""
+    likened: list[str] = []
+
+    def sketch(text: str) -> int:
+        likened.append(text)
+        return 7
+
+    for rules, expected in ((policy(), 7), (WordPolicy(), 0)):
+        talk = Conversation(rules, who=Header(sketch), accounts=yes)
+        talk.request(plain_request("eight ch"), x_key="abc").stream(plain_stream("four"))
+        assert [expected] == [effect.sketch for effect in talk.log if isinstance(effect, Keep)]
+    assert ["eight ch"] == likened
+    assert talk.admission is None
+
+
+@pytest.mark.parametrize(("scores", "judged"), [({"screen.bad": 0.9}, True), (None, False)])
+def test_a_check_that_failed_judged_nothing(scores: Mapping[str, float] | None, judged: bool) -> None:
+    """A request is refused, because it is bad, or because nobody could say: only the first is held against anybody."""
+    talk = conversation(policy(models=[SCREEN]), yes).request(plain_request("hello"), x_key="abc")
+    (ask,) = talk.out
+    result = Result("screen", scores) if scores else Result("screen", failure="timeout")
+    talk.feed(Scored(ask.ticket, [result]))
+    assert talk.admission is not None
+    told = settlement(talk.record, talk.admission, yes(talk.admission), 5)
+    assert ("block", judged, 5) == (told.outcome, told.judged, told.sketch)
 
 
 def test_who_is_refused_has_used_nothing() -> None:

@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 from safeguards_extproc.core.account import NOBODY_KNOWN
 from safeguards_extproc.core.events import BodyMode, Opened
 from safeguards_extproc.enforcement.askers import KEPT, Askers
+from safeguards_extproc.enforcement.pseudonyms import read_keys
+from safeguards_extproc.enforcement.sketch import Sketcher
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.load import load
 from tests.enforcement.test_pseudonyms import SECRETS, entry
@@ -43,6 +45,20 @@ def test_keys_are_read_again_with_the_policy(tmp_path: Path) -> None:
     keys(tmp_path, "two", "one")
     assert name(askers, path).startswith("two.")
     assert [file] == list(askers.files)
+
+
+def test_campaigns_that_read_have_sketches_made(tmp_path: Path) -> None:
+    """Under the region's key, and only where a campaign reads them."""
+    file, made = keys(tmp_path, "one"), {}
+    for detect in ("template", "refusals"):
+        told = f"campaigns:\n  detect: [{{name: x, detect: {detect}, threshold: 1.0}}]\n"
+        askers = Askers(file, load, alone=False)
+        made[detect] = askers.of(askers.load(policy(tmp_path, KEYED + told))).sketch
+    assert made["refusals"] is None
+    assert made["template"] is not None
+    assert Sketcher(read_keys(file)[0].secret).sketch("a text that is long enough") == made["template"](
+        "a text that is long enough"
+    )
 
 
 def test_a_file_that_cannot_be_used_changes_nothing(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ CONFIDENCE = 3.29
 """Standard deviations of the bounds on shares: one in 2,000 lies below by chance. High, for every exchange looks."""
 
 REFUSALS = frozenset({Action.BLOCK, Action.STOP, Action.SUSPEND})
-"""Outcomes that are a refusal of what was said."""
+"""Outcomes that are a refusal of what was said, where a rule judged that: when a model is away and everybody is
+refused, nobody attacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class Finding:
 def seen(settlement: Settlement, at: float) -> Seen:
     """What detectors see of `settlement`, which is told at `at`."""
     identity = settlement.admission.identity
-    judged = not settlement.refused and settlement.outcome in REFUSALS
+    judged = settlement.judged and not settlement.refused and settlement.outcome in REFUSALS
     size = settlement.usage.input_tokens.bit_length() // 2
     return Seen(
         record=settlement.admission.id,
