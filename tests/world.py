@@ -215,6 +215,9 @@ WHENS: Mapping[str, Condition] = {"guard": above("screen.bad", 0.3), "judge": ab
 """The conditions of CASCADE."""
 
 
+CAUSES = {"failure": "failure", "uninspectable": "failure"}
+
+
 @dataclass(frozen=True)
 class WordPolicy:
     """Words decide: `words` maps a word to what it asks for. With `models`, so does a score above 0.5 that is called
@@ -305,7 +308,7 @@ class WordPolicy:
         verdict = Verdict(
             decided,
             decided,
-            tuple(Fired(name, action, not self.shadow) for name, action in asked),
+            tuple(Fired(name, action, not self.shadow, CAUSES.get(name, "true")) for name, action in asked),
             annotations={"note": "odd"} if any(action is Action.ANNOTATE for _, action in asked) else {},
             redact=frozenset(word.lower() for word, action in asked if action is Action.REDACT),
             placeholders={word.lower(): self.placeholder for word, action in asked if action is Action.REDACT},
