@@ -111,7 +111,7 @@ def play(asks: Sequence[Ask], specs: Sequence[CampaignSpec] = SPECS) -> Seen:
             one.members |= members
 
     now = [BEGIN]
-    watch = Watch(lambda: specs, MemoryCounters(), tell, clock=lambda: now[0])
+    watch = Watch(specs, MemoryCounters(), tell, clock=lambda: now[0])
 
     async def run() -> None:
         for first in range(0, len(ordered), TOGETHER):

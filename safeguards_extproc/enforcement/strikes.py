@@ -1,7 +1,7 @@
 """Which settled exchanges are strikes, and how a strike travels.
 
 The exchange that an admission refused is none: whoever asks again too early while a limit or a suspension holds has not
-offended again.
+offended again. Nor is one that was refused because a check failed: nobody offends by a model that is away.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def strike(settlement: Settlement, specs: Sequence[StrikeSpec], policy: str, dig
     """The strike that `settlement` is, by the first of `specs` that fits it, against the smallest identity that answers
     for it; None if it is none. `policy` and `digest` are the policy's, `at` seconds since the epoch."""
     kind, subject = settlement.admission.identity.responsible
-    if settlement.refused or not subject:
+    if settlement.refused or not settlement.judged or not subject:
         return None
     for spec in specs:
         if settlement.outcome in spec.outcomes and spec.category in (None, settlement.category):

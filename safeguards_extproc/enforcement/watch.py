@@ -37,19 +37,18 @@ class _Later:
 
 
 class Watch:
-    """Detection of campaigns. `tell` takes what is seen of them to where cases are kept."""
+    """Detection for one set of campaigns. `tell` takes what is seen of them to where cases are kept."""
 
     def __init__(
         self,
-        specs: Callable[[], Sequence[CampaignSpec]],
+        specs: Sequence[CampaignSpec],
         counters: Counters,
         tell: Callable[[Sequence[Sighting]], Awaitable[None]],
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`specs` are those of the policy in force. `clock` gives seconds since the epoch, the same in all processes
-        that share the counters."""
-        self._specs = specs
+        """`clock` gives seconds since the epoch, the same in all processes that share the counters."""
+        self._specs = [(spec, DETECT[spec.detect]) for spec in specs]
         self._counters, self._tell, self._clock = counters, tell, clock
         self._later: list[_Later] = []
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -58,12 +57,11 @@ class Watch:
         """Count these exchanges, and tell of campaigns that show. Raises StoreError; called again with the same
         exchanges it may count some of them twice, in asks and refusals alike."""
         at = self._clock()
-        specs = [(spec, DETECT[spec.detect]) for spec in self._specs()]
-        exchanges = [seen(each, at) for each in settlements] if specs else []
+        exchanges = [seen(each, at) for each in settlements]
         asked = [
             (spec, detector, each, counts)
             for each in exchanges
-            for spec, detector in specs
+            for spec, detector in self._specs
             if (counts := detector.ask(spec, each))
         ]
         later, self._later = self._later, []

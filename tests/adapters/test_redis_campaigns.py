@@ -57,7 +57,7 @@ async def test_two_filters_see_what_one_would(link: RedisLink) -> None:
         told.extend(sightings)
 
     counters, specs = RedisCounters(link), [spec("near_duplicates", 20)]
-    filters = [Watch(lambda: specs, counters, tell, clock=lambda: BEGIN) for _ in range(2)]
+    filters = [Watch(specs, counters, tell, clock=lambda: BEGIN) for _ in range(2)]
     for number in range(30):
         await filters[number % 2].observed([settled(number, refused=number % 2 < 1, sketch=sketch(5))])
     assert 20 == told[0].asks

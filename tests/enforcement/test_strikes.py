@@ -39,13 +39,14 @@ def test_the_first_row_that_fits_counts():
     [
         (replace(BLOCKED, outcome="allow"), [ANY]),
         (replace(BLOCKED, refused=True), [ANY]),
+        (replace(BLOCKED, judged=False), [ANY]),
         (replace(BLOCKED, admission=Admission("exchange-1", Identity({"model": "small"}))), [ANY]),
         (BLOCKED, [StrikeSpec(category="spam")]),
         (BLOCKED, [StrikeSpec(outcomes=["stop"])]),
     ],
 )
 def test_what_is_no_strike(settlement, specs):
-    """What was allowed; what its admission refused (asking again is no offence); what nobody answers for."""
+    """What was allowed, or refused by its admission (asking again is no offence) or because a check failed."""
     assert told(settlement, *specs) is None
 
 

@@ -43,7 +43,7 @@ class World:
 
     def __init__(self) -> None:
         self.now, self.counters, self.told = BEGIN, Calls(), list[Sighting]()
-        self.watch = Watch(lambda: SPECS, self.counters, self.tell, clock=lambda: self.now)
+        self.watch = Watch(SPECS, self.counters, self.tell, clock=lambda: self.now)
 
     async def tell(self, sightings: Sequence[Sighting]) -> None:
         """Remember."""

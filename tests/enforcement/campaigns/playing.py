@@ -54,7 +54,7 @@ async def play(
     async def tell(sightings: Sequence[Sighting]) -> None:
         told.extend(sightings)
 
-    watch = Watch(lambda: [campaign], MemoryCounters(), tell, clock=lambda: now[0])
+    watch = Watch([campaign], MemoryCounters(), tell, clock=lambda: now[0])
     for first in range(0, len(settlements), together):
         now[0] = BEGIN + first * every_s
         await watch.observed(settlements[first : first + together])
