@@ -60,6 +60,7 @@ class Sketcher:
         self._mix = np.uint64(numbers[RUN] | np.uint64(1))
         places = (numbers[RUN + 1 :] >> np.uint64(36)).astype(np.uint32) | _EVENLY
         self._points = places.reshape(_MINIMA, 1)
+        _table()  # a policy's loading may take 0.1 s for it, the first exchange may not
 
     def __repr__(self) -> str:
         return "Sketcher()"

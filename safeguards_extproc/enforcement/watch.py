@@ -1,6 +1,6 @@
 """Looks for campaigns in settled exchanges, beside the traffic: one call of the counters for all that came together.
 
-What is counted because of a reply goes with the next call, or alone after a moment without one.
+What is counted because of a reply goes with the next call.
 """
 
 from __future__ import annotations

@@ -178,7 +178,8 @@ class CampaignSpec(Strict):
     """A pattern over many exchanges, and what happens to the identities in it: a flag that rules can read, a strike's
     weight, a case. `detect` names a row of enforcement/campaigns.
 
-    `threshold` is in the detector's unit, over `window`; `hold` is how long the flag stays.
+    `threshold` is in the detector's unit, over `window`; `hold` is how long the flag stays. Whoever has one is answered
+    with release `window` where the route says `follow`.
     """
 
     name: Identifier
@@ -188,8 +189,13 @@ class CampaignSpec(Strict):
     hold: Seconds = 86_400.0
     per: IdentityName | None = None
     strike: Annotated[float, Field(ge=0, le=1000)] = 0.0
-    tighten: bool = True
     mode: Mode = "enforce"
+
+    @model_validator(mode="after")
+    def _share(self) -> CampaignSpec:
+        if self.detect == "refusals" and self.threshold >= 1:
+            raise ValueError("the threshold of refusals is a share, such as 0.3")
+        return self
 
 
 class CampaignsSpec(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pydantic
 import pytest
 
-from safeguards_extproc.policy.account_document import From, seconds
+from safeguards_extproc.policy.account_document import CampaignSpec, From, seconds
 
 
 @pytest.mark.parametrize(("written", "expected"), [("90s", 90.0), ("15m", 900.0), ("7d", 604_800.0), ("250ms", 0.25)])
@@ -38,3 +38,11 @@ def test_a_place_in_the_body_is_written_json() -> None:
     assert From.model_validate({"json": "$.user"}).json_path == "$.user"
     with pytest.raises(pydantic.ValidationError):
         From.model_validate({"json_path": "$.user"})
+
+
+def test_a_share_of_refusals_is_a_share() -> None:
+    """Ten refusals are none."""
+    found = {"name": "x", "detect": "refusals", "threshold": 0.3}
+    assert CampaignSpec.model_validate(found).threshold == 0.3
+    with pytest.raises(pydantic.ValidationError, match="is a share"):
+        CampaignSpec.model_validate({**found, "threshold": 10.0})
