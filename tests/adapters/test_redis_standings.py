@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from safeguards_extproc.adapters import redis_standings
+from safeguards_extproc.adapters.redis_intake import RedisIntake, RedisStrikes
 from safeguards_extproc.adapters.redis_link import RedisLink, RedisSettings
 from safeguards_extproc.adapters.redis_standings import KEYS, RedisBoard, RedisStandings
 from safeguards_extproc.core.account import Standing, Step
@@ -32,9 +33,11 @@ def server():
 class House:
     """A board and a filter's snapshot on one server."""
 
+    board_of = RedisBoard
+
     def __init__(self, server):
         self.link = RedisLink(RedisSettings(server.url, deadline_s=2.0))
-        self.board, self.snapshot = RedisBoard(self.link), Snapshot()
+        self.board, self.snapshot = self.board_of(self.link), Snapshot()
         self.standings = RedisStandings(self.link, self.snapshot)
 
     def another(self):
@@ -204,6 +207,32 @@ LADDER = [Rung(at=2.0, step="throttle", share=0.5), Rung(at=3.0, step="suspend",
 SUBJECTS = st.sampled_from(["u1", "u2", "u3"])
 
 
+async def test_a_cluster_keeps_all_of_it_in_one_place(tmp_path):
+    """Every script touches one slot; nudges come through whichever node is heard, and strikes go the same way."""
+    options = ("--cluster-enabled", "yes")
+    with redis_server.running(tmp_path, *options, port=redis_server.free_port(), ask=False) as server:
+        server.ready()
+        server.client().execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        redis_server.until("the cluster", lambda: server.client().cluster("info")["cluster_state"] == "ok")
+        link = RedisLink(RedisSettings(server.url, cluster=True, deadline_s=5.0))
+        board, snapshot = RedisBoard(link), Snapshot()
+        standings = RedisStandings(link, snapshot, [server.url])
+        await board.finish(await board.begin())
+        await standings.start()
+        await redis_server.soon(lambda: server.client().pubsub_numsub(redis_standings.CHANNEL)[0][1] == 1)
+        await board.publish([("a", suspended(1))])
+        await redis_server.soon(lambda: set(snapshot.held) == {"a"})
+        intake, strike = RedisIntake(link, "one"), Strike(subject="a", record="r1")
+        await RedisStrikes(link, Quiet()).put([strike])
+        found = await intake.read()
+        left = await intake.done([entry for entry, _ in found])
+        await standings.close()
+        await link.close()
+
+    assert [each for _, each in found] == [strike]
+    assert left == 0
+
+
 class Undoing(RuleBasedStateMachine):
     """A ledger, a keeper and a filter, over a real Redis. Every action can be taken back, and then nobody, neither the
     ledger nor Redis nor the filter, can tell that it was ever taken."""
@@ -333,6 +362,13 @@ def replace_revision(standing):
     )
 
 
+class Unforgiving(RedisBoard):
+    """A board that never says that somebody is in good standing again."""
+
+    async def publish(self, changes, token=""):
+        await super().publish([each for each in changes if not good(each[1])], token)
+
+
 def test_action_and_undo_change_nothing(server):
     """On the ledger, on Redis, in a filter that was there all along and in one that came just now."""
     Undoing.server = server
@@ -341,3 +377,13 @@ def test_action_and_undo_change_nothing(server):
         max_examples=10, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
     )
     case().runTest()
+
+
+def test_the_law_bites(server, monkeypatch):
+    """A board that forgives nobody is found out."""
+    monkeypatch.setattr(House, "board_of", Unforgiving)
+    Undoing.server = server
+    machine = Undoing()
+    with pytest.raises(AssertionError):
+        machine.step_and_back("u1", Kind.BAN, 0.0)
+    machine.teardown()
