@@ -52,7 +52,8 @@ def charges(
     """What an exchange costs under each limit that counts it, in order.
 
     A limit by an identity that the exchange does not have does not count it. `max_tokens` is what the request allows
-    its answer, 0 where it says nothing. A limit on verdicts costs nothing before there is one.
+    its answer, 0 where it says nothing. A model of weight 0 is free. A limit on verdicts costs nothing before there is
+    one.
     """
     names = {**identity.names, "model": model} if model else identity.names
     found = []
@@ -62,6 +63,8 @@ def charges(
         match limit.count:
             case Count.REQUESTS:
                 cost = limit.weights.get(model, 1)
+                if not cost:  # a charge of nothing would be refused all the same once others have used the limit up
+                    continue
             case Count.TOKENS:
                 cost = prompt_tokens + (max_tokens or limit.reserve)
             case Count.BYTES:

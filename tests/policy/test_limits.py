@@ -184,3 +184,10 @@ def test_only_limits_of_tokens_reserve_them() -> None:
     """What bounds an answer is read for these alone."""
     assert policy(limited("per: [key], count: tokens, budget: 9/1h")).reserves
     assert not policy(limited("per: [key], count: bytes, budget: 9/1h")).reserves
+
+
+def test_a_model_that_weighs_nothing_is_free() -> None:
+    """It is not counted at all, so a limit that others have used up does not stand in its way."""
+    rows = policy(limited("per: [key], rate: 60/1m, weights: {tiny: 0}")).limits
+    assert charges(rows, ASKER, "tiny", 1, 1, 1) == []
+    assert [each.cost for each in charges(rows, ASKER, "other", 1, 1, 1)] == [1]
