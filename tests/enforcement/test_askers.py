@@ -51,7 +51,7 @@ def test_campaigns_that_read_have_sketches_made(tmp_path: Path) -> None:
     """Under the region's key, and only where a campaign reads them."""
     file, made = keys(tmp_path, "one"), {}
     for detect in ("template", "refusals"):
-        told = f"campaigns:\n  detect: [{{name: x, detect: {detect}, threshold: 1.0}}]\n"
+        told = f"campaigns:\n  detect: [{{name: x, detect: {detect}, threshold: 0.5}}]\n"
         askers = Askers(file, load, alone=False)
         made[detect] = askers.of(askers.load(policy(tmp_path, KEYED + told))).sketch
     assert made["refusals"] is None

@@ -109,7 +109,7 @@ def test_the_fourth_of_three_is_refused(world: World) -> None:
         world.ask("sk-three")
     told = caught.value.response
     assert told.status_code == 429
-    assert 1 <= int(told.headers["retry-after"]) <= 60
+    assert 1 <= int(told.headers["retry-after"]) <= 61  # the window, and the 64th of it that is counted as one
     assert left(told.headers, "requests") == 0
     assert "Three a minute." in str(caught.value)
     assert asked == world.recorder.asked
