@@ -9,6 +9,7 @@ import asyncio
 import gc
 import os
 import secrets
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -39,7 +40,8 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.load import load
 from safeguards_extproc.ports import Scorer
-from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure, producer_id
+from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure
+from safeguards_extproc.records.origin import Origin
 from safeguards_extproc.settings import Settings
 from safeguards_extproc.telemetry import Metrics
 
@@ -140,8 +142,8 @@ def build(settings: Settings, worker: int | None = None) -> App:
     askers = askers_of(settings)
     policies = PolicyStore(settings.policy, askers.load, metrics, lambda: askers.files)
     scorer = scorer_of(settings, policies.current, metrics)
-    sink = _sink(settings, index, metrics)
-    producer = settings.producer or producer_id()
+    origin = Origin(settings.region, settings.producer or socket.gethostname())
+    sink = _sink(settings, index, metrics, origin)
     limits = StreamLimits(
         total_held_bytes=settings.max_held_bytes, streams=settings.max_streams, max_stream_s=settings.max_stream_s
     )
@@ -152,7 +154,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
 
     reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
     escalations = Escalations(metrics)
-    shared = Shared(begin, scorer, sink, metrics, limits, producer, reader, sink.refuses, escalations)
+    shared = Shared(begin, scorer, sink, metrics, limits, origin.producer, reader, sink.refuses, escalations)
     joined = join(settings, policies, metrics, health)
     shared.accounts = joined.accounts
     metrics.watch_held(lambda: shared.held)
@@ -196,12 +198,15 @@ def new_id() -> str:
 
 @dataclass(slots=True)
 class Recorder:
-    """ports.RecordSink: counts every record, and keeps it where a file was asked for."""
+    """ports.RecordSink: says in every record where it comes from, counts it, and keeps it where a file was asked
+    for."""
 
+    origin: Origin
     metrics: Metrics
     file: JsonLines | None
 
     def keep(self, record: Record) -> None:
+        self.origin.stamp(record)
         self.metrics.exchange(record)
         if self.file is not None:
             self.file.keep(record)
@@ -215,15 +220,14 @@ class Recorder:
         return self.file is not None and self.file.refuses()
 
 
-def _sink(settings: Settings, index: int, metrics: Metrics) -> Recorder:
+def _sink(settings: Settings, index: int, metrics: Metrics, origin: Origin) -> Recorder:
     path = settings.records
     if path is None:
-        return Recorder(metrics, None)
+        return Recorder(origin, metrics, None)
     if index:
         path = path.with_name(f"{path.stem}.{index}{path.suffix}")
-    return Recorder(
-        metrics, JsonLines(JsonLinesSettings(path, on_failure=OnFailure(settings.on_record_failure)), metrics)
-    )
+    file = JsonLines(JsonLinesSettings(path, on_failure=OnFailure(settings.on_record_failure)), metrics)
+    return Recorder(origin, metrics, file)
 
 
 def scorer_of(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> Scorer:

@@ -78,7 +78,10 @@ def serve(
     on_record_failure: Annotated[
         str, typer.Option(help="go-on or refuse, where records cannot be written.", envvar=_env("ON_RECORD_FAILURE"))
     ] = "go-on",
-    producer: Annotated[str, typer.Option(help="Name of this process in records.", envvar=_env("PRODUCER"))] = "",
+    producer: Annotated[
+        str, typer.Option(help="Who writes the records; the host's name if not given.", envvar=_env("PRODUCER"))
+    ] = "",
+    region: Annotated[str, typer.Option(help="The region that records name.", envvar=_env("REGION"))] = "",
     identity_keys: Annotated[
         Path | None, typer.Option(help="Keys that pseudonyms are made with (YAML).", envvar=_env("IDENTITY_KEYS"))
     ] = None,
@@ -129,6 +132,7 @@ def serve(
         records=records,
         on_record_failure=cast(OnRecordFailure, _one_of("--on-record-failure", on_record_failure, ("go-on", "refuse"))),
         producer=producer,
+        region=region,
         identity_keys=identity_keys,
         tls_certificate=tls_certificate,
         tls_key=tls_key,

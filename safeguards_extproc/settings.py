@@ -20,7 +20,8 @@ OnRecordFailure = Literal["go-on", "refuse"]
 class Settings:
     """Addresses are "host:port", ":port" or "unix:///path"; an empty one is not served. Times are seconds.
 
-    `records` is a file that decision records are appended to, `identity_keys` one with the keys of pseudonyms.
+    `records` is a file that decision records are appended to; they name `producer`, by default this host, and `region`.
+    `identity_keys` is one with the keys of pseudonyms.
     `tls_client_ca` makes TLS mutual. `drain_delay_s` is how long Envoy has to notice that health says no;
     `drain_limit_s` how long streams may then go on. `redis` is where filters share limits and standings: one
     URL, or several nodes of a cluster; `ledger` is a database that a single worker without Redis keeps itself.
@@ -38,6 +39,7 @@ class Settings:
     records: Path | None = None
     on_record_failure: OnRecordFailure = "go-on"
     producer: str = ""
+    region: str = ""
     identity_keys: Path | None = None
     tls_certificate: str = ""
     tls_key: str = ""

@@ -11,6 +11,7 @@ from safeguards_extproc.adapters.listener import Address
 from safeguards_extproc.app import build, new_id
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.records.read import Reader
 from safeguards_extproc.settings import Settings
 
 NEEDS_MODEL = """
@@ -69,12 +70,14 @@ async def test_a_policy_with_a_model_needs_a_scorer(tmp_path):
 
 
 async def test_records_are_counted_and_kept(tmp_path):
-    """Each worker has a file of its own."""
-    app = build(settings(tmp_path), worker=2)
+    """Each worker has a file of its own; records say where they come from."""
+    app = build(settings(tmp_path, region="eu-1", producer="filter-0"), worker=2)
     app.sink.keep(Record("exchange-1", route="default", outcome="allow"))
     app.sink.close()
 
-    assert "exchange-1" in (tmp_path / "records.2.jsonl").read_text()
+    [read] = Reader([tmp_path / "records.2.jsonl"])
+    assert ("exchange-1", "eu-1", "filter-0") == (read.id, read.region, read.producer)
+    assert read.epoch
     families = {family.name: family for family in app.metrics.registry.collect()}
     assert [sample.value for sample in families["safeguards_exchanges"].samples] == [1.0]
 

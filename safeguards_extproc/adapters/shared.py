@@ -110,7 +110,8 @@ class StreamLimits:
 
 @dataclass(slots=True, eq=False)
 class Shared:
-    """What all streams of a process share. `held` is the sum over `streams`; `sequence` counts records.
+    """What all streams of a process share. `held` is the sum over `streams`; `sequence` is the
+    number of the next record.
 
     `admitting` are admissions under way, some of streams that are no more. `unrecordable` says whether new exchanges
     are refused because their records could not be kept.
@@ -129,7 +130,7 @@ class Shared:
     admitting: set[asyncio.Task[None]] = field(default_factory=set)
     streams: set[Stream] = field(default_factory=set)
     held: int = 0
-    sequence: int = 0
+    sequence: int = 1
     closing: bool = False
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -130,7 +130,9 @@ class Phase:
 
 @dataclass(slots=True)
 class Record:
-    """One exchange. `outcome` is the most severe `applied` of both phases; `termination` says how it ended:
+    """One exchange. `producer`, `epoch` and `sequence` identify its record: who wrote it, in which life, and its number
+    there, from 1 without gaps. `masked` names the fields that configuration emptied before the record was written.
+    `outcome` is the most severe `applied` of both phases; `termination` says how it ended:
     "complete", "refused", "stopped", "closed" (a peer went away), "shutdown", "error".
 
     Of an exchange that asked for its admission: `identity` are the pseudonyms of who asked, by kind, `account` is the
@@ -141,8 +143,11 @@ class Record:
     id: str
     schema: int = SCHEMA
     time: str = ""  # RFC 3339, UTC, stamped by the driver at the first message
-    producer: str = ""  # stamped by the driver, as is `sequence`
+    region: str = ""
+    producer: str = ""
+    epoch: str = ""  # one per start of a process; epochs sort by time
     sequence: int = 0
+    masked: list[str] = field(default_factory=list)
     route: str = ""
     format: str = ""
     method: str = ""

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Decision(_message.Message):
-    __slots__ = ("id", "schema", "time", "producer", "sequence", "route", "format", "method", "model", "streamed", "gate", "release", "policy", "versions", "outcome", "termination", "rule", "category", "status", "request", "response", "duration_ms", "trace_id", "identity", "account", "limits", "limits_from", "usage")
+    __slots__ = ("id", "schema", "time", "region", "producer", "epoch", "sequence", "masked", "route", "format", "method", "model", "streamed", "gate", "release", "policy", "versions", "outcome", "termination", "rule", "category", "status", "request", "response", "duration_ms", "trace_id", "identity", "account", "limits", "limits_from", "usage")
     class VersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,8 +25,11 @@ class Decision(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
     PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MASKED_FIELD_NUMBER: _ClassVar[int]
     ROUTE_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
@@ -53,8 +56,11 @@ class Decision(_message.Message):
     id: str
     schema: int
     time: str
+    region: str
     producer: str
+    epoch: str
     sequence: int
+    masked: _containers.RepeatedScalarFieldContainer[str]
     route: str
     format: str
     method: str
@@ -78,7 +84,7 @@ class Decision(_message.Message):
     limits: _containers.RepeatedCompositeFieldContainer[LimitState]
     limits_from: str
     usage: Tokens
-    def __init__(self, id: _Optional[str] = ..., schema: _Optional[int] = ..., time: _Optional[str] = ..., producer: _Optional[str] = ..., sequence: _Optional[int] = ..., route: _Optional[str] = ..., format: _Optional[str] = ..., method: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., gate: _Optional[str] = ..., release: _Optional[str] = ..., policy: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[str] = ..., termination: _Optional[str] = ..., rule: _Optional[str] = ..., category: _Optional[str] = ..., status: _Optional[int] = ..., request: _Optional[_Union[Phase, _Mapping]] = ..., response: _Optional[_Union[Phase, _Mapping]] = ..., duration_ms: _Optional[float] = ..., trace_id: _Optional[str] = ..., identity: _Optional[_Mapping[str, str]] = ..., account: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., limits_from: _Optional[str] = ..., usage: _Optional[_Union[Tokens, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., schema: _Optional[int] = ..., time: _Optional[str] = ..., region: _Optional[str] = ..., producer: _Optional[str] = ..., epoch: _Optional[str] = ..., sequence: _Optional[int] = ..., masked: _Optional[_Iterable[str]] = ..., route: _Optional[str] = ..., format: _Optional[str] = ..., method: _Optional[str] = ..., model: _Optional[str] = ..., streamed: _Optional[bool] = ..., gate: _Optional[str] = ..., release: _Optional[str] = ..., policy: _Optional[str] = ..., versions: _Optional[_Mapping[str, str]] = ..., outcome: _Optional[str] = ..., termination: _Optional[str] = ..., rule: _Optional[str] = ..., category: _Optional[str] = ..., status: _Optional[int] = ..., request: _Optional[_Union[Phase, _Mapping]] = ..., response: _Optional[_Union[Phase, _Mapping]] = ..., duration_ms: _Optional[float] = ..., trace_id: _Optional[str] = ..., identity: _Optional[_Mapping[str, str]] = ..., account: _Optional[str] = ..., limits: _Optional[_Iterable[_Union[LimitState, _Mapping]]] = ..., limits_from: _Optional[str] = ..., usage: _Optional[_Union[Tokens, _Mapping]] = ...) -> None: ...
 
 class LimitState(_message.Message):
     __slots__ = ("name", "allowed", "remaining", "enforced")

@@ -17,7 +17,6 @@ import enum
 import errno
 import fcntl
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Callable
@@ -83,11 +82,6 @@ def write(fd: int, data: bytes) -> int:
 
 
 REASONS = {errno.ENOSPC: "disk-full", errno.EDQUOT: "quota", errno.EROFS: "read-only"}
-
-
-def producer_id() -> str:
-    """A name for this life of this process, so that the sequences of two lives never mix."""
-    return f"{socket.gethostname()}-{os.getpid()}-{time.time_ns():x}"
 
 
 class JsonLines:

@@ -34,17 +34,17 @@ class Reader:
                         yield record
 
 
-def gaps(records: Iterable[Record]) -> dict[str, list[range]]:
-    """The sequence numbers that are missing, by producer, each from 0 to its highest; a producer without gaps is not
-    in it. Records that were lost at the end of a life leave no gap."""
-    seen: dict[str, set[int]] = {}
+def gaps(records: Iterable[Record]) -> dict[tuple[str, str], list[range]]:
+    """The sequence numbers that are missing, by producer and epoch, each from 1 to its highest; an epoch without gaps
+    is not in it. Records that were lost at the end of a life leave no gap."""
+    seen: dict[tuple[str, str], set[int]] = {}
     for record in records:
-        seen.setdefault(record.producer, set()).add(record.sequence)
-    missing: dict[str, list[range]] = {}
-    for producer, numbers in seen.items():
-        begin = 0
+        seen.setdefault((record.producer, record.epoch), set()).add(record.sequence)
+    missing: dict[tuple[str, str], list[range]] = {}
+    for life, numbers in seen.items():
+        begin = 1
         for number in sorted(numbers):
             if number > begin:
-                missing.setdefault(producer, []).append(range(begin, number))
+                missing.setdefault(life, []).append(range(begin, number))
             begin = number + 1
     return missing

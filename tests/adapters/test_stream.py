@@ -87,7 +87,7 @@ async def test_a_record_says_when_where_and_in_which_order() -> None:
             await call.hear()
             await call.close()
         first, second = it.sink.records
-        assert [(record.producer, record.sequence) for record in (first, second)] == [("test", 0), ("test", 1)]
+        assert [(record.producer, record.sequence) for record in (first, second)] == [("test", 1), ("test", 2)]
         assert first.time.endswith("+00:00")
         assert first.time <= second.time
 

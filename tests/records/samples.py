@@ -47,8 +47,11 @@ RECORDS = st.builds(
     Record,
     id=TEXT,
     time=TEXT,
+    region=TEXT,
     producer=TEXT,
+    epoch=TEXT,
     sequence=COUNT,
+    masked=st.lists(TEXT, max_size=2),
     model=TEXT,
     streamed=st.booleans(),
     versions=st.dictionaries(TEXT, TEXT, max_size=2),
@@ -64,6 +67,6 @@ RECORDS = st.builds(
 )
 
 
-def record(sequence: int = 0, producer: str = "worker") -> Record:
+def record(sequence: int = 0, producer: str = "worker", epoch: str = "") -> Record:
     """A small one."""
-    return Record(id=f"x{sequence}", producer=producer, sequence=sequence, route="chat")
+    return Record(id=f"x{sequence}", producer=producer, epoch=epoch, sequence=sequence, route="chat")

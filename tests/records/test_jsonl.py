@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.records.encode import to_json
-from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure, producer_id, write
+from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure, write
 from safeguards_extproc.records.read import Reader, gaps
 from tests.records.samples import record
 
@@ -227,7 +227,7 @@ def test_what_waits_is_bounded_and_the_oldest_gives_way(told: Told, path: Path) 
         told.now = 1
         made.keep(record(5))
     assert told.lost == 2
-    assert gaps(Reader([path])) == {"worker": [range(1, 3)]}
+    assert gaps(Reader([path])) == {("worker", ""): [range(1, 3)]}
 
 
 @pytest.mark.parametrize("on_failure", OnFailure)
@@ -276,23 +276,19 @@ def test_a_file_belongs_to_one_process(told: Told, path: Path) -> None:
         pass
 
 
-def test_two_lives_have_two_names() -> None:
-    """A restarted process begins a sequence of its own."""
-    assert producer_id() != producer_id()
-
-
 WRITER = """
 import os, sys
 from pathlib import Path
 from safeguards_extproc.core.record import Record
-from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, producer_id
+from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings
+from safeguards_extproc.records.origin import epoch
 from safeguards_extproc.telemetry import Metrics
 
 sink = JsonLines(JsonLinesSettings(Path(sys.argv[1]), max_bytes=1 << 20), Metrics())
-producer, number = producer_id(), 0
+life, number = epoch(), 1
 while True:
-    sink.keep(Record(id="x", producer=producer, sequence=number))
-    os.write(1, f"{producer} {number}\\n".encode())
+    sink.keep(Record(id="x", epoch=life, sequence=number))
+    os.write(1, f"{life} {number}\\n".encode())
     number += 1
 """
 
@@ -312,7 +308,7 @@ def test_killing_the_process_loses_no_acknowledged_record(path: Path, kills: int
         acknowledged += heard[: heard.rfind(b"\n")].decode().split("\n")
     reader = Reader(path.parent.iterdir())
     records = list(reader)
-    kept = [f"{read.producer} {read.sequence}" for read in records]
+    kept = [f"{read.epoch} {read.sequence}" for read in records]
     assert len(kept) == len(set(kept))
     assert set(acknowledged) <= set(kept)
     assert gaps(records) == {}
