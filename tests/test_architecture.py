@@ -25,12 +25,13 @@ MAY_IMPORT = {
     "ports": "core",
     "wire": "errors core brotli zstandard",
     "detectors": "errors core re2",
+    "rpc": "hpack",
     "policy": "errors core wire detectors pydantic yaml celpy lark re2",
     "records": "errors core ports pb *",
     "enforcement": "errors core ports policy *",
     "telemetry": "errors core __version__ *",
     "settings": "errors *",
-    "adapters": "errors core ports telemetry enforcement *",
+    "adapters": "errors core ports rpc telemetry enforcement *",
     "replay": "errors core ports wire detectors policy records *",
     "evaluate": "errors core ports wire detectors policy replay __version__ *",
     "local": "errors core ports wire replay settings *",
@@ -50,7 +51,7 @@ MAY_IMPORT = {
 }
 """Folder or module, then what it may import beside itself and the standard library; `*` is any other distribution."""
 
-PURE = {"core", "wire", "detectors", "policy"}
+PURE = {"core", "wire", "detectors", "policy", "rpc"}
 OPENS_FILES = {"policy/load.py"}
 IMPURE_MODULES = """
 asyncio concurrent ctypes http importlib logging multiprocessing os pathlib random secrets select shutil signal socket
@@ -59,7 +60,7 @@ ssl subprocess tempfile threading time urllib uuid
 IMPURE_CALLS = "open print input __import__ now utcnow today"
 
 WORLDS = {
-    "Envoy": "admitting asking dues escalations extproc health listener server shared stream tls workers",
+    "Envoy": "admitting asking dues escalations extproc health listener rpc_server server shared stream tls workers",
     "a worker's reader": "reader reader_frames reader_process",
     "Redis": "breaker redis_link redis_script redis_limits redis_standings redis_intake redis_campaigns",
     "models": "batching breaker embedded endpoint kserve triton",

@@ -7,18 +7,22 @@ that case.
 
 from __future__ import annotations
 
-import asyncio
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from google.protobuf.message import DecodeError
+from grpc_health.v1 import health_pb2
 
 from safeguards_extproc.adapters.extproc import SERVICE
+from safeguards_extproc.rpc.call import Call, Owner
+from safeguards_extproc.rpc.status import Status
 
 LIVENESS = "liveness"
 READINESS = ("", "readiness", SERVICE)
 """The service names that say whether new streams may come."""
+
+UNREAD = 4096
+"""Bytes of states that a watcher may leave unread."""
 
 
 class Component(enum.StrEnum):
@@ -35,7 +39,7 @@ _NOT_SERVING: int = health_pb2.HealthCheckResponse.NOT_SERVING
 _UNKNOWN: int = health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # made by protoc, untyped
+class Health:
     """The components and what follows from them; also the gRPC service that says it.
 
     Ready means that there is a component, none is starting or down, and the process is not draining.
@@ -44,7 +48,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # made by p
     def __init__(self) -> None:
         self._components: dict[str, Component] = {}
         self._draining = self._closed = False
-        self._changed: set[asyncio.Event] = set()
+        self._watches: set[_Watch] = set()
 
     @property
     def components(self) -> Mapping[str, Component]:
@@ -76,39 +80,16 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # made by p
         self._closed = True
         self._announce()
 
-    def add_to(self, server: grpc.aio.Server) -> None:
-        health_pb2_grpc.add_HealthServicer_to_server(self, server)
+    @property
+    def methods(self) -> dict[str, Callable[[Call], Owner]]:
+        """The service, for an RpcServer."""
+        return {"/grpc.health.v1.Health/Check": self._check, "/grpc.health.v1.Health/Watch": self._watch}
 
-    async def Check(  # noqa: N802 (gRPC's name)
-        self,
-        request: health_pb2.HealthCheckRequest,
-        context: grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse],
-    ) -> health_pb2.HealthCheckResponse:
-        status = self._status(request.service)
-        if status == _UNKNOWN:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
-        return health_pb2.HealthCheckResponse(status=status)
+    def _check(self, call: Call) -> Owner:
+        return _Check(call, self._status)
 
-    async def Watch(  # noqa: N802 (gRPC's name)
-        self,
-        request: health_pb2.HealthCheckRequest,
-        context: grpc.aio.ServicerContext[health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse],
-    ) -> None:
-        """Says the state now and whenever it changes. A reader that is slow sees the latest only."""
-        changed, said = asyncio.Event(), None
-        self._changed.add(changed)
-        try:
-            while not (self._closed and said is None):
-                changed.clear()
-                status = self._status(request.service)
-                if status != said:
-                    await context.write(health_pb2.HealthCheckResponse(status=status))
-                    said = status
-                if self._closed:  # only now: who watches hears the last state, though it had no turn since
-                    return
-                await changed.wait()
-        finally:
-            self._changed.discard(changed)
+    def _watch(self, call: Call) -> Owner:
+        return _Watch(call, self._status, self._watches, self._closed)
 
     def _status(self, service: str) -> int:
         if service == LIVENESS:
@@ -118,5 +99,75 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # made by p
         return _UNKNOWN
 
     def _announce(self) -> None:
-        for changed in self._changed:
-            changed.set()
+        for watch in list(self._watches):
+            watch.say(last=self._closed)
+
+
+class _Check:
+    """One question, one answer."""
+
+    def __init__(self, call: Call, status: Callable[[str], int]) -> None:
+        self._call, self._status = call, status
+
+    def message(self, data: bytes) -> None:
+        service = _service(data)
+        status = _UNKNOWN if service is None else self._status(service)
+        if status == _UNKNOWN:
+            self._call.end(Status.NOT_FOUND, "unknown service")
+            return
+        self._call.send(health_pb2.HealthCheckResponse(status=status).SerializeToString())
+        self._call.end(Status.OK)
+
+    def half_closed(self) -> None:
+        self._call.end(Status.INVALID_ARGUMENT, "nothing was asked")
+
+    def gone(self) -> None: ...
+
+
+class _Watch:
+    """Says the state now and whenever it changes."""
+
+    def __init__(self, call: Call, status: Callable[[str], int], watches: set[_Watch], last: bool) -> None:
+        self._call, self._status, self._watches, self._last = call, status, watches, last
+        self._service: str | None = None
+        self._said: int | None = None
+
+    def message(self, data: bytes) -> None:
+        if self._service is not None:
+            return
+        self._service = _service(data)
+        if self._service is None:
+            self._end(Status.INVALID_ARGUMENT, "not a HealthCheckRequest")
+            return
+        self._watches.add(self)
+        self.say(last=self._last)
+
+    def say(self, *, last: bool) -> None:
+        """Who watches hears the `last` state too."""
+        status = self._status(self._service or "")
+        if status != self._said:
+            self._said = status
+            self._call.send(health_pb2.HealthCheckResponse(status=status).SerializeToString())
+        if self._call.unsent > UNREAD:
+            self._end(Status.RESOURCE_EXHAUSTED, "too slow")
+        elif last:
+            self._end(Status.OK)
+
+    def half_closed(self) -> None:
+        if self._service is None:
+            self._end(Status.INVALID_ARGUMENT, "nothing was asked")
+
+    def gone(self) -> None:
+        self._watches.discard(self)
+
+    def _end(self, status: Status, text: str = "") -> None:
+        self._watches.discard(self)
+        self._call.end(status, text)
+
+
+def _service(data: bytes) -> str | None:
+    """The name in a request; None if it is none."""
+    try:
+        return str(health_pb2.HealthCheckRequest.FromString(data).service)
+    except DecodeError:
+        return None

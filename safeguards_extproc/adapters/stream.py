@@ -1,11 +1,11 @@
 """One ext_proc stream: the only owner of its exchange's `feed`.
 
-The reading coroutine feeds and writes; answers to questions and timers feed from their callbacks and start a writer
-only where none is at work, so that no two writes are ever under way at once. Everything runs on one loop.
+Envoy's messages, answers to questions and timers each feed from their callback, and what that yields is sent at once:
+the call keeps the order and waits for room. Everything runs on one loop.
 
 The law of the end: an OK before Envoy has its last answer lets everything after it through unscanned, whatever Envoy's
-failure mode says. So the handler returns only when Envoy has closed its side and the exchange is finished. Every other
-end is an error status with a constant text, because Envoy shows that text to clients.
+failure mode says. So OK is said only when Envoy has closed its side and the exchange is finished. Every other end is an
+error status with a constant text, because Envoy shows that text to clients.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import time
-from collections import deque
 from dataclasses import dataclass
 
-import grpc
 import structlog
-from grpc.aio import EOF  # type: ignore[attr-defined]
 
 from safeguards_extproc.adapters import extproc
 from safeguards_extproc.adapters.admitting import Admitting
@@ -41,6 +38,8 @@ from safeguards_extproc.core.effects import (
 )
 from safeguards_extproc.core.events import Aborted, Admitted, Event, Offloaded, Scored, Woke
 from safeguards_extproc.errors import PeerError
+from safeguards_extproc.rpc.call import Call
+from safeguards_extproc.rpc.status import Status
 
 log = structlog.get_logger()
 
@@ -51,41 +50,30 @@ class _End:
 
     cause: str
     how: str
-    code: grpc.StatusCode
+    status: Status
     text: str
 
 
-class _Stopped(Exception):
-    """Leaves the conversation, which `_end` ends."""
-
-
-_GONE = _End("closed", "closed", grpc.StatusCode.UNAVAILABLE, "closed before the last answer")
-_SHUTDOWN = _End("shutdown", "shutdown", grpc.StatusCode.UNAVAILABLE, "shutting down")
-_DEADLINE = _End("error", "deadline", grpc.StatusCode.DEADLINE_EXCEEDED, "stream deadline")
-_PROTOCOL = _End("error", "error", grpc.StatusCode.INVALID_ARGUMENT, "unexpected message")
-_FAULT = _End("error", "error", grpc.StatusCode.INTERNAL, "internal error")
+_GONE = _End("closed", "closed", Status.UNAVAILABLE, "closed before the last answer")
+_SHUTDOWN = _End("shutdown", "shutdown", Status.UNAVAILABLE, "shutting down")
+_DEADLINE = _End("error", "deadline", Status.DEADLINE_EXCEEDED, "stream deadline")
+_PROTOCOL = _End("error", "error", Status.INVALID_ARGUMENT, "unexpected message")
+_FAULT = _End("error", "error", Status.INTERNAL, "internal error")
 
 
 class Stream:
-    """Runs one exchange against one RPC."""
+    """Runs one exchange against one call, as its owner (rpc.call.Owner)."""
 
-    def __init__(self, shared: Shared, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        self._shared, self._context = shared, context
+    def __init__(self, shared: Shared, call: Call) -> None:
+        self._shared, self._call = shared, call
         self._loop = loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
         self._asking: Asking | None = None
         self._admitting: Admitting | None = None
         self._exchange: Exchange | None = None
         self._dues: Dues | None = None
-        self._outbox: deque[bytes] = deque()
-        self._writing = self._answered = False
-        self._writer: asyncio.Task[None] | None = None
         self._readings: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._relief: asyncio.Future[None] | None = None
-        self._end: _End | None = None
-        self._gone = False
-        self._disposed = False
+        self._full = self._gone = self._disposed = False
         self._counted = self._received = self._sent = 0
         self._began = 0.0
         self._opened_at = loop.time()
@@ -93,71 +81,47 @@ class Stream:
         shared.streams.add(self)
         shared.telemetry.stream_opened()
 
-    async def run(self) -> None:
-        """Until Envoy has closed its side; ends in CancelledError, AbortError or, all answers given, normally.
-
-        The first answer is never broken off: gRPC sends its headers with it, and would send them twice with a status.
-        """
+    def message(self, data: bytes) -> None:
+        """What Envoy says."""
+        self._received += len(data)
         try:
-            await self._converse()
-        except asyncio.CancelledError:
-            if self._end is None:
-                self._close(_GONE)
-                raise
-            asyncio.current_task().uncancel()  # type: ignore[union-attr]  # we cancelled it, to end it our way
-        except (_Stopped, grpc.aio.BaseError):
-            pass  # stopped, or a write found the RPC over
+            exchange, dues = self._exchange, self._dues
+            if exchange is None or dues is None:
+                opened, event = extproc.opened(data)
+                self._began = time.time()
+                self._dues = dues = Dues(opened)
+                self._exchange = exchange = self._shared.begin(opened, self._loop.time())
+            else:
+                event = extproc.decode(data)
+            event.at = self._loop.time()
+            dues.took(event)
+            self._feed(exchange, event)
         except PeerError as error:
             self._note(error, "peer")
-            self._end = self._end or _PROTOCOL
+            self._stop(_PROTOCOL)
         except Exception as error:  # noqa: BLE001 (whatever it is, the stream must end with our status)
             self._note(error, "exchange")
-            self._end = self._end or _FAULT
-        if self._end is None and self._exchange is not None and self._exchange.finished:
+            self._stop(_FAULT)
+        else:
+            if self._too_full(exchange):
+                self._full = True
+                self._call.pause()
+
+    def half_closed(self) -> None:
+        """Envoy will say nothing more."""
+        if self._exchange is not None and self._exchange.finished:
+            self._call.end(Status.OK)
             self._close(_GONE)
-            return
-        end = self._end or _GONE
-        if self._writer is not None and not self._answered:
-            await asyncio.wait((self._writer,))
-        self._close(end)
-        await self._context.abort(end.code, end.text)
+        else:
+            self._stop(_GONE)
+
+    def gone(self) -> None:
+        """Envoy has left: often as soon as it has the last answer that it needs."""
+        self._close(_GONE)
 
     def stop(self) -> None:
         """The process goes down: end now, with an error that tells Envoy so."""
         self._stop(_SHUTDOWN)
-
-    async def _converse(self) -> None:
-        read, now, limit = self._context.read, self._loop.time, self._shared.limits.stream_held_bytes
-        raw = await read()
-        if raw is EOF:
-            return
-        opened, event = extproc.opened(raw)
-        self._began = time.time()
-        self._dues = dues = Dues(opened)
-        self._exchange = exchange = self._shared.begin(opened, now())
-        outbox, write = self._outbox, self._context.write
-        while True:
-            self._received += len(raw)
-            event.at = now()
-            dues.took(event)
-            self._feed(exchange, event)
-            if outbox and not self._writing:
-                self._writing = True
-                while outbox:
-                    await write(outbox.popleft())
-                    self._answered = True
-                    if self._end is not None:
-                        raise _Stopped
-                self._writing = False
-            while self._counted > limit and exchange.waiting:
-                self._relief = self._loop.create_future()
-                await self._relief
-            raw = await read()
-            if raw is EOF:
-                break
-            event = extproc.decode(raw)
-        if self._writing and self._writer is not None:
-            await self._writer
 
     def _feed(self, exchange: Exchange, event: Event) -> None:
         for effect in exchange.feed(event):
@@ -167,7 +131,7 @@ class Stream:
                         self._dues.gave(effect)  # type: ignore[union-attr]
                         message = extproc.encode(effect)
                         self._sent += len(message)
-                        self._outbox.append(message)
+                        self._call.send(message)
                 case Classify():
                     if self._asking is None:
                         shared, told = self._shared, self._deliver
@@ -223,7 +187,7 @@ class Stream:
     def _deliver(self, event: Scored | Offloaded | Admitted | Woke) -> None:
         """What happens between Envoy's messages."""
         exchange = self._exchange
-        if self._disposed or self._end is not None or exchange is None:
+        if self._disposed or exchange is None:
             return
         event.at = self._loop.time()
         try:
@@ -236,40 +200,25 @@ class Stream:
             if exchange.finished or not exchange.waiting:
                 self._dispose(_GONE)
             return
-        if self._outbox and not self._writing:
-            self._writing = True
-            self._writer = self._loop.create_task(self._write())
-        if self._relief is not None and not self._relief.done():
-            self._relief.set_result(None)
+        if self._full and not self._too_full(exchange):
+            self._full = False
+            self._call.resume()
 
-    async def _write(self) -> None:
-        """Empty the outbox while the reading coroutine waits for Envoy. The caller has set `_writing`."""
-        outbox, write = self._outbox, self._context.write
-        try:
-            while outbox:
-                await write(outbox.popleft())
-                self._answered = True
-                if self._end is not None:
-                    return
-            self._writing = False
-        except grpc.aio.BaseError:
-            outbox.clear()  # the RPC is over: nothing can be written any more, and reading ends next
+    def _too_full(self, exchange: Exchange) -> bool:
+        """Whether reading pauses: only where an answer that is outstanding can change that."""
+        return self._counted > self._shared.limits.stream_held_bytes and exchange.waiting
 
     def _stop(self, end: _End) -> None:
-        """End the stream from outside its coroutine."""
+        """End the stream with an error."""
         if self._gone:
             self._dispose(end)
-        elif self._end is None:
-            self._end = end
-            if self._task is not None and (self._answered or not self._writing or self._writer is not None):
-                self._task.cancel()
+        else:
+            self._call.end(end.status, end.text)
+            self._close(end)
 
     def _close(self, end: _End) -> None:
-        """The RPC is over. The exchange ends with it, unless only its record waits for something."""
+        """The call is over. The exchange ends with it, unless only its record waits for something."""
         self._gone = True
-        self._outbox.clear()
-        if self._writer is not None:
-            self._writer.cancel()
         exchange, dues = self._exchange, self._dues
         if end is _GONE and exchange is not None and dues is not None and not exchange.finished:
             linger_s = self._shared.limits.linger_s

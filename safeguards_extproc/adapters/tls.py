@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import grpc
 import structlog
 
 from safeguards_extproc.errors import ConfigError
@@ -43,46 +40,38 @@ class TlsFiles:
 class Certificates:
     """The newest contents that hold together. `failed` is called once for each bad change.
 
-    Thread-safe: gRPC asks from its own threads.
+    `context` is for a listener: each handshake that it begins goes on with the newest contents.
     """
 
     def __init__(self, files: TlsFiles, failed: Callable[[], None] = lambda: None) -> None:
         """Raises ConfigError if the files cannot be used as they are now."""
         self._files, self._failed = files, failed
-        self._lock = threading.Lock()
         self._stamp = _stamp(files)
         try:
-            self._first = _load(files)
+            self._newest = self.context = _load(files)
         except (OSError, ValueError) as error:
             where = error.filename if isinstance(error, OSError) and error.filename else files.certificate
             raise ConfigError(_reason(error), where=str(where), hint="PEM files that belong together") from None
+        self.context.sni_callback = self._greeted
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """For `add_secure_port`."""
-        return grpc.dynamic_ssl_server_credentials(
-            self._first,
-            self._fetch,  # type: ignore[arg-type]  # None is allowed: no change
-            require_client_authentication=bool(self._files.client_authorities),
-        )
+    def _greeted(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """A client's first message: OpenSSL asks here for another context, whether or not the client named a server."""
+        self._look()
+        if handshake.context is not self._newest:
+            handshake.context = self._newest
 
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """What a new handshake shall use; None means what the last one used."""
-        with self._lock:
-            stamp = _stamp(self._files)
-            if stamp == self._stamp:
-                return None
-            self._stamp = stamp
-            try:
-                loaded = _load(self._files)
-            except (OSError, ValueError) as error:
-                self._complain(error)
-                return None
-        log.info("certificate reloaded", path=self._files.certificate)
-        return loaded
-
-    def _complain(self, error: OSError | ValueError) -> None:
-        self._failed()
-        log.error("certificate not reloaded", path=self._files.certificate, reason=_reason(error))
+    def _look(self) -> None:
+        stamp = _stamp(self._files)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._newest = _load(self._files)
+        except (OSError, ValueError) as error:
+            self._failed()
+            log.error("certificate not reloaded", path=self._files.certificate, reason=_reason(error))
+        else:
+            log.info("certificate reloaded", path=self._files.certificate)
 
 
 def _stamp(files: TlsFiles) -> Stamp:
@@ -98,15 +87,16 @@ def _stamp(files: TlsFiles) -> Stamp:
     return tuple(stamps)
 
 
-def _load(files: TlsFiles) -> grpc.ServerCertificateConfiguration:
-    """Read, if OpenSSL says that key and certificate match. Raises OSError (SSLError is one) or ValueError."""
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.certificate, files.key, password=_no_password)
-    pair = (Path(files.key).read_bytes(), Path(files.certificate).read_bytes())
-    if not files.client_authorities:
-        return grpc.ssl_server_certificate_configuration([pair])
-    authorities = Path(files.client_authorities).read_bytes()
-    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=authorities.decode("ascii"))
-    return grpc.ssl_server_certificate_configuration([pair], root_certificates=authorities)
+def _load(files: TlsFiles) -> ssl.SSLContext:
+    """Raises OSError (SSLError is one) or ValueError if the files cannot be read or don't belong together."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    context.load_cert_chain(files.certificate, files.key, password=_no_password)
+    if files.client_authorities:
+        context.load_verify_locations(files.client_authorities)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _no_password() -> str:

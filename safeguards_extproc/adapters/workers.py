@@ -1,7 +1,7 @@
-"""Several worker processes, one per core, each with its own port: grpc.aio uses one core, and Envoy balances better
+"""Several worker processes, one per core, each with its own port: Python uses one core, and Envoy balances better
 over endpoints than the kernel does over connections.
 
-The parent serves nothing and loads no gRPC. It starts the same program once for each index, passes signals on,
+The parent serves nothing and loads no server. It starts the same program once for each index, passes signals on,
 and starts a worker again that dies, after a pause that doubles while it keeps dying.
 """
 

@@ -15,10 +15,13 @@ from envoy.service.ext_proc.v3 import external_processor_pb2 as pb  # type: igno
 from grpc.aio import EOF  # type: ignore[attr-defined]
 
 from safeguards_extproc.adapters.extproc import METHOD
+from safeguards_extproc.adapters.listener import Address
+from safeguards_extproc.adapters.rpc_server import RpcServer
 from safeguards_extproc.adapters.server import Processor
 from safeguards_extproc.adapters.shared import Exchange, Shared, StreamLimits
 from safeguards_extproc.core.events import Opened
 from safeguards_extproc.ports import Scorer
+from safeguards_extproc.rpc.connection import Limits
 from tests.adapters.standins import Counts, Memory, Scores
 
 NONE, STREAMED, BUFFERED, DUPLEX = 0, 1, 2, 4
@@ -105,16 +108,14 @@ async def world(
     begin: Callable[[Opened, float], Exchange],
     scorer: Scorer | None = None,
     limits: StreamLimits | None = None,
-    options: list[tuple[str, int]] | None = None,
+    calls: Limits | None = None,
 ) -> AsyncIterator[World]:
     sink, counts = Memory(), Counts()
     shared = Shared(begin, scorer or Scores(), sink, counts, limits or StreamLimits(), producer="test")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s"
-        server = grpc.aio.server(options=options or [])
-        server.add_generic_rpc_handlers((Processor(shared),))
-        server.add_insecure_port(f"unix:{path}")
-        await server.start()
+        server = RpcServer({METHOD: Processor(shared).begin}, calls)
+        await server.listen(Address(path=str(path)))
         async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             yield World(shared, sink, counts, channel)
-        await server.stop(0)
+        await server.close(0)

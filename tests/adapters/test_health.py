@@ -15,6 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from safeguards_extproc.adapters.extproc import SERVICE
 from safeguards_extproc.adapters.health import READINESS, Component, Health
+from safeguards_extproc.adapters.listener import Address
+from safeguards_extproc.adapters.rpc_server import RpcServer
 
 SERVING, NOT_SERVING, UNKNOWN = "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"
 
@@ -39,14 +41,12 @@ class Asker:
 @asynccontextmanager
 async def asked(health: Health) -> AsyncIterator[Asker]:
     with tempfile.TemporaryDirectory() as folder:
-        target = f"unix:{Path(folder) / 's'}"
-        server = grpc.aio.server()
-        health.add_to(server)
-        server.add_insecure_port(target)
-        await server.start()
-        async with grpc.aio.insecure_channel(target) as channel:
+        path = str(Path(folder) / "s")
+        server = RpcServer(health.methods)
+        await server.listen(Address(path=path))
+        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             yield Asker(channel)
-        await server.stop(0)
+        await server.close(0)
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,6 @@ async def test_watchers_see_every_lasting_change_and_end_cleanly() -> None:
         assert name(await second.read()) == NOT_SERVING
         health.close()
         assert grpc.StatusCode.OK is await asyncio.wait_for(second.code(), 5)
-        assert grpc.StatusCode.OK is await asyncio.wait_for(asker.watch("").code(), 5)
+        late = asker.watch("")
+        assert name(await late.read()) == NOT_SERVING
+        assert grpc.StatusCode.OK is await asyncio.wait_for(late.code(), 5)

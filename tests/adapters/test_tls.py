@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from safeguards_extproc.adapters.listener import Address
+from safeguards_extproc.adapters.rpc_server import RpcServer
 from safeguards_extproc.adapters.tls import Certificates, TlsFiles
 from safeguards_extproc.errors import ConfigError
 
@@ -63,11 +65,9 @@ def write(folder: Path, certificate: bytes, key: bytes, authorities: bytes = b""
 
 @asynccontextmanager
 async def serving(certificates: Certificates) -> AsyncIterator[int]:
-    server = grpc.aio.server()
-    port = server.add_secure_port("127.0.0.1:0", certificates.credentials())
-    await server.start()
-    yield port
-    await server.stop(0)
+    server = RpcServer({})
+    yield await server.listen(Address(host="127.0.0.1"), certificates=certificates)
+    await server.close(0)
 
 
 async def shown(port: int) -> str:
@@ -153,3 +153,23 @@ async def test_mutual_tls_lets_in_whom_the_authority_knows(tmp_path: Path) -> No
         assert grpc.StatusCode.UNIMPLEMENTED is await answer(pem(pair("client", authority)))
         assert grpc.StatusCode.UNAVAILABLE is await answer(None)
         assert grpc.StatusCode.UNAVAILABLE is await answer(pem(pair("stranger")))
+
+
+async def test_authorities_are_rotated_too(tmp_path: Path) -> None:
+    """Once the file names another authority, its clients get in and those of the old one no more."""
+    server, old, new = pair("server"), pair("old"), pair("new")
+    root = server[0].public_bytes(PEM)
+    files = write(tmp_path, *pem(server), old[0].public_bytes(PEM))
+    async with serving(Certificates(files)) as port:
+
+        async def gets_in(authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> bool:
+            certificate, key = pem(pair("client", authority))
+            credentials = grpc.ssl_channel_credentials(root, key, certificate)
+            async with grpc.aio.secure_channel(f"localhost:{port}", credentials) as channel:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await channel.unary_unary("/nobody/Home", None, None)(b"", timeout=5)
+                return caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+        assert [await gets_in(old), await gets_in(new)] == [True, False]
+        write(tmp_path, *pem(server), new[0].public_bytes(PEM))
+        assert [await gets_in(old), await gets_in(new)] == [False, True]
