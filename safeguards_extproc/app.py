@@ -28,20 +28,23 @@ from safeguards_extproc.adapters.policy_store import PolicyStore
 from safeguards_extproc.adapters.reader import PROGRAM, Reader
 from safeguards_extproc.adapters.server import Server, ServerSettings
 from safeguards_extproc.adapters.shared import Shared, StreamLimits
+from safeguards_extproc.adapters.syncing import Sync, Syncing, SyncSettings
 from safeguards_extproc.adapters.tls import Certificates, TlsFiles
 from safeguards_extproc.adapters.triton import TritonScorer, TritonSettings
 from safeguards_extproc.adapters.workers import Workers, WorkerSettings
 from safeguards_extproc.app_accounts import Joined, join
 from safeguards_extproc.core.events import Opened
 from safeguards_extproc.core.exchange import Exchange
-from safeguards_extproc.core.record import Record
 from safeguards_extproc.enforcement.askers import Askers
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.load import load
 from safeguards_extproc.ports import Scorer
-from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure
-from safeguards_extproc.records.origin import Origin
+from safeguards_extproc.records.backlog import FailureSettings, OnFailure
+from safeguards_extproc.records.mask import mask_of
+from safeguards_extproc.records.origin import Origin, epoch
+from safeguards_extproc.records.sinks import SINKS, Making, Recorder
+from safeguards_extproc.records.spool import Spool
 from safeguards_extproc.settings import Settings
 from safeguards_extproc.telemetry import Metrics
 
@@ -49,6 +52,8 @@ log = structlog.get_logger()
 
 PROBE_EVERY_S = 1.0
 """How often models are asked whether they are ready."""
+TICK_EVERY_S = 1.0
+"""How often the sinks of records look what is due."""
 
 
 @dataclass(slots=True)
@@ -61,6 +66,7 @@ class App:
     policies: PolicyStore[CompiledPolicy]
     scorer: Scorer
     sink: Recorder
+    syncing: Syncing | None
     shared: Shared
     server: Server
     joined: Joined
@@ -75,11 +81,13 @@ class App:
         reloads: set[asyncio.Task[bool]] = set()
 
         def reload() -> None:
+            self.sink.reopen()
             task = asyncio.get_running_loop().create_task(self.policies.reload())
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
-        watchers = [asyncio.create_task(self.policies.watch()), asyncio.create_task(self._probe_on())]
+        watching = (self.policies.watch(), self._probe_on(), self._tick_on())
+        watchers = [asyncio.create_task(each) for each in watching]
         try:
             return await self.server.run(reload)
         finally:
@@ -89,6 +97,8 @@ class App:
             await self.shared.reader.close()
             await self.shared.settled()
             await self.joined.close()
+            if self.syncing is not None:
+                await self.syncing.close()
             self.sink.close()
             stop_metrics()
 
@@ -116,6 +126,11 @@ class App:
             await asyncio.sleep(PROBE_EVERY_S)
             await self.probe()
 
+    async def _tick_on(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_EVERY_S)
+            self.sink.tick()
+
     def _serve_metrics(self) -> Callable[[], None]:
         address = self.metrics_at
         if address is None:
@@ -142,8 +157,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     askers = askers_of(settings)
     policies = PolicyStore(settings.policy, askers.load, metrics, lambda: askers.files)
     scorer = scorer_of(settings, policies.current, metrics)
-    origin = Origin(settings.region, settings.producer or socket.gethostname())
-    sink = _sink(settings, index, metrics, origin)
+    sink, syncing, origin = _recorder(settings, index, metrics)
     limits = StreamLimits(
         total_held_bytes=settings.max_held_bytes, streams=settings.max_streams, max_stream_s=settings.max_stream_s
     )
@@ -170,7 +184,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
         ),
         _certificates(settings),
     )
-    return App(places.get("--metrics"), metrics, health, policies, scorer, sink, shared, server, joined)
+    return App(places.get("--metrics"), metrics, health, policies, scorer, sink, syncing, shared, server, joined)
 
 
 def askers_of(settings: Settings) -> Askers:
@@ -196,38 +210,21 @@ def new_id() -> str:
     return f"{time.time_ns() // 1_000_000:011x}-{_PREFIX}{_count & 0xFFFFFFF:07x}"
 
 
-@dataclass(slots=True)
-class Recorder:
-    """ports.RecordSink: says in every record where it comes from, counts it, and keeps it where a file was asked
-    for."""
-
-    origin: Origin
-    metrics: Metrics
-    file: JsonLines | None
-
-    def keep(self, record: Record) -> None:
-        self.origin.stamp(record)
-        self.metrics.exchange(record)
-        if self.file is not None:
-            self.file.keep(record)
-
-    def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-
-    def refuses(self) -> bool:
-        """Whether traffic is refused because its records could not be kept."""
-        return self.file is not None and self.file.refuses()
-
-
-def _sink(settings: Settings, index: int, metrics: Metrics, origin: Origin) -> Recorder:
-    path = settings.records
-    if path is None:
-        return Recorder(origin, metrics, None)
-    if index:
-        path = path.with_name(f"{path.stem}.{index}{path.suffix}")
-    file = JsonLines(JsonLinesSettings(path, on_failure=OnFailure(settings.on_record_failure)), metrics)
-    return Recorder(origin, metrics, file)
+def _recorder(settings: Settings, worker: int, metrics: Metrics) -> tuple[Recorder, Syncing | None, Origin]:
+    """The sinks that were asked for, behind one door, who has their records on the disk, and what stands in each."""
+    mask = mask_of(settings.mask)
+    origin = Origin(settings.region, settings.producer or socket.gethostname(), epoch())
+    sync = SyncSettings(Sync(settings.sync_records))
+    failure = FailureSettings(OnFailure(settings.on_record_failure))
+    making = Making(origin, metrics, worker, failure, synced=sync.when is not Sync.NEVER)
+    places = {"records": settings.records, "spool": settings.spool}
+    sinks = [SINKS[name](path, making) for name, path in places.items() if path is not None]
+    spool = next((sink for sink in sinks if isinstance(sink, Spool)), None)
+    syncing = Syncing(spool, sync) if spool is not None and making.synced else None
+    recorder = Recorder(origin, metrics.exchange, sinks, mask)
+    if syncing is not None:
+        recorder.durable = syncing.durable
+    return recorder, syncing, origin
 
 
 def scorer_of(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> Scorer:

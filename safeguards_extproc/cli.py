@@ -18,7 +18,7 @@ from safeguards_extproc import __version__, cli_account, cli_bulk, cli_campaigns
 from safeguards_extproc.core.decision import Facts, Model
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
-from safeguards_extproc.settings import OnRecordFailure, ScorerKind, Settings
+from safeguards_extproc.settings import OnRecordFailure, ScorerKind, Settings, SyncRecords
 
 if TYPE_CHECKING:
     from safeguards_extproc.policy.compile import CompiledPolicy
@@ -75,12 +75,29 @@ def serve(
     records: Annotated[
         Path | None, typer.Option(help="Append decision records to this file.", envvar=_env("RECORDS"))
     ] = None,
+    spool: Annotated[
+        Path | None, typer.Option(help="Keep decision records in this folder, to be sealed.", envvar=_env("SPOOL"))
+    ] = None,
+    sync_records: Annotated[
+        str,
+        typer.Option(
+            help="When a spooled record has to be on the disk: never, interval (each second, nobody waits), enforced "
+            "(before an answer that refuses or changes something), every.",
+            envvar=_env("SYNC_RECORDS"),
+        ),
+    ] = "enforced",
     on_record_failure: Annotated[
         str, typer.Option(help="go-on or refuse, where records cannot be written.", envvar=_env("ON_RECORD_FAILURE"))
     ] = "go-on",
     producer: Annotated[
         str, typer.Option(help="Who writes the records; the host's name if not given.", envvar=_env("PRODUCER"))
     ] = "",
+    mask: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Leave this field of records empty: model, identity.user, …; repeat it.", envvar=_env("MASK")
+        ),
+    ] = None,
     region: Annotated[str, typer.Option(help="The region that records name.", envvar=_env("REGION"))] = "",
     identity_keys: Annotated[
         Path | None, typer.Option(help="Keys that pseudonyms are made with (YAML).", envvar=_env("IDENTITY_KEYS"))
@@ -130,9 +147,14 @@ def serve(
         models=models,
         hedge_ms=hedge_ms,
         records=records,
+        spool=spool,
+        sync_records=cast(
+            SyncRecords, _one_of("--sync-records", sync_records, ("never", "interval", "enforced", "every"))
+        ),
         on_record_failure=cast(OnRecordFailure, _one_of("--on-record-failure", on_record_failure, ("go-on", "refuse"))),
         producer=producer,
         region=region,
+        mask=tuple(mask or ()),
         identity_keys=identity_keys,
         tls_certificate=tls_certificate,
         tls_key=tls_key,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from safeguards_extproc.core.account import Admission, Admitted, Charge, Counted, Settlement, Standing
@@ -47,6 +47,11 @@ class RecordSink(Protocol):
     def keep(self, record: Record) -> None:
         """Hand the record to the operating system before returning (a crash of this process loses nothing).
         A failure is counted and logged by the sink, never raised."""
+        ...
+
+    def durable(self, record: Record) -> Awaitable[None] | None:
+        """What to wait for before the answer that depends on this record, which was kept, leaves: that it is on the
+        disk, or counted as late or failed. None where there is nothing to wait for. Never raises but CancelledError."""
         ...
 
     def close(self) -> None: ...

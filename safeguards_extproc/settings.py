@@ -6,6 +6,7 @@ SAFEGUARDS_ and its name in capitals.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,14 +15,18 @@ from safeguards_extproc.errors import ConfigError
 
 ScorerKind = Literal["triton", "embedded"]
 OnRecordFailure = Literal["go-on", "refuse"]
+SyncRecords = Literal["never", "interval", "enforced", "every"]
+
+_REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}|")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Addresses are "host:port", ":port" or "unix:///path"; an empty one is not served. Times are seconds.
 
-    `records` is a file that decision records are appended to; they name `producer`, by default this host, and `region`.
-    `identity_keys` is one with the keys of pseudonyms.
+    `records` is a file that decision records are appended to, `spool` a folder that they are kept in for sealing; they
+    name `producer`, by default this host, and `region`, and have the fields of `mask` emptied. `sync_records` says when
+    a spooled record has to be on the disk. `identity_keys` is a file with the keys of pseudonyms.
     `tls_client_ca` makes TLS mutual. `drain_delay_s` is how long Envoy has to notice that health says no;
     `drain_limit_s` how long streams may then go on. `redis` is where filters share limits and standings: one
     URL, or several nodes of a cluster; `ledger` is a database that a single worker without Redis keeps itself.
@@ -37,7 +42,10 @@ class Settings:
     models: Path = Path("triton_models")
     hedge_ms: int = 0
     records: Path | None = None
+    spool: Path | None = None
+    sync_records: SyncRecords = "enforced"
     on_record_failure: OnRecordFailure = "go-on"
+    mask: tuple[str, ...] = ()
     producer: str = ""
     region: str = ""
     identity_keys: Path | None = None
@@ -66,6 +74,9 @@ class Settings:
             raise ConfigError("TLS needs a certificate and its key", where="--tls-certificate", hint="give both")
         if self.tls_client_ca and not self.tls_certificate:
             raise ConfigError("mutual TLS needs TLS", where="--tls-client-ca", hint="give a certificate and its key")
+        if _REGION.fullmatch(self.region) is None:
+            hint = "letters, figures, dots, lines and underscores; the first is a letter or figure"
+            raise ConfigError("not a name of a region", where="--region", hint=hint)
         if self.workers < 1:
             raise ConfigError("at least one worker is needed", where="--workers", hint="one per core is a good start")
         for name in ("drain_delay_s", "drain_limit_s"):

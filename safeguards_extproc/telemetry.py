@@ -90,10 +90,10 @@ METRICS = tuple(
         ("policy_loads_total", "Loads of the policy; a failed one keeps the policy before.", ("result",), ()),
         ("policy_info", "1 for the policy in force.", ("digest",), ()),
         ("policy_loaded_timestamp_seconds", "When the policy in force was loaded.", (), ()),
-        ("records_total", "Decision records handed to the operating system.", (), ()),
-        ("record_bytes_total", "Bytes of decision records handed to the operating system.", (), ()),
-        ("record_failures_total", "Writes of decision records that failed, and why.", ("reason",), ()),
-        ("records_lost_total", "Decision records that were given up.", (), ()),
+        ("records_total", "Decision records handed to the operating system.", ("sink",), ()),
+        ("record_bytes_total", "Bytes of decision records handed to the operating system.", ("sink",), ()),
+        ("record_failures_total", "Writes of decision records that failed, and why.", ("sink", "reason"), ()),
+        ("records_lost_total", "Decision records that were given up.", ("sink",), ()),
         ("admissions_total", "Exchanges that asked whether they may go on, by who counted.", ("source", "result"), ()),
         ("limits_total", "Admissions that found a limit near or over.", ("limit", "mode", "state"), ()),
         ("degraded", "1 where the service works with less than it should.", ("what",), ()),
@@ -178,7 +178,7 @@ class Family:
 
 class Metrics(Collector):
     """Counts. Serves the drivers (adapters.shared.Telemetry), scorers (adapters.triton.Observer) and sinks
-    (records.jsonl.Observer) as what they tell. Nothing here raises. Called from one thread."""
+    (records.backlog.Observer) as what they tell. Nothing here raises. Called from one thread."""
 
     def __init__(self) -> None:
         self._of = {row.name.removeprefix("safeguards_"): Family(row) for row in METRICS}
@@ -283,18 +283,18 @@ class Metrics(Collector):
         """A policy was refused; the one before stays."""
         self._of["policy_loads_total"].add(1, "failed")
 
-    def record_kept(self, size: int) -> None:
+    def record_kept(self, sink: str, size: int) -> None:
         """A record of `size` bytes is with the operating system."""
-        self._of["records_total"].add(1)
-        self._of["record_bytes_total"].add(size)
+        self._of["records_total"].add(1, sink)
+        self._of["record_bytes_total"].add(size, sink)
 
-    def record_failed(self, reason: str) -> None:
+    def record_failed(self, sink: str, reason: str) -> None:
         """A write failed."""
-        self._of["record_failures_total"].add(1, reason)
+        self._of["record_failures_total"].add(1, sink, reason)
 
-    def records_lost(self, count: int) -> None:
+    def records_lost(self, sink: str, count: int) -> None:
         """Records that could not be kept were given up."""
-        self._of["records_lost_total"].add(count)
+        self._of["records_lost_total"].add(count, sink)
 
     def degraded(self, what: str, is_so: bool) -> None:
         """Whether the service works with less than it should."""

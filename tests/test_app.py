@@ -11,7 +11,10 @@ from safeguards_extproc.adapters.listener import Address
 from safeguards_extproc.app import build, new_id
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.records.encode import from_json
 from safeguards_extproc.records.read import Reader
+from safeguards_extproc.records.segments import read as read_segment
+from safeguards_extproc.records.segments import segments
 from safeguards_extproc.settings import Settings
 
 NEEDS_MODEL = """
@@ -80,6 +83,32 @@ async def test_records_are_counted_and_kept(tmp_path):
     assert read.epoch
     families = {family.name: family for family in app.metrics.registry.collect()}
     assert [sample.value for sample in families["safeguards_exchanges"].samples] == [1.0]
+
+
+async def test_records_are_spooled_and_masked(tmp_path):
+    """Beside the file; an answer that refuses waits until its record is on the disk."""
+    app = build(settings(tmp_path, spool=tmp_path / "spool", mask=("model",)))
+    record = Record("exchange-1", sequence=1, model="m", outcome="block")
+    app.sink.keep(record)
+    waits = app.sink.durable(record)
+    assert waits is not None
+    await waits
+    assert app.sink.durable(Record("exchange-2")) is None
+    await app.syncing.close()
+    app.sink.close()
+
+    [segment] = segments(tmp_path / "spool")
+    [read] = [from_json(each) for each in read_segment(segment.path)]
+    assert segment.closed
+    assert ("exchange-1", "", ["model"], read.epoch) == (read.id, read.model, read.masked, segment.epoch)
+
+
+async def test_without_a_spool_nobody_waits_for_the_disk(tmp_path):
+    """Nor where the operator says never."""
+    for more in ({}, {"spool": tmp_path / "spool", "sync_records": "never"}):
+        app = build(settings(tmp_path, **more))
+        assert app.sink.durable(Record("exchange-1", outcome="block")) is None
+        app.sink.close()
 
 
 async def test_each_worker_has_its_own_places(tmp_path):

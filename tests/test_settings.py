@@ -15,6 +15,7 @@ from safeguards_extproc.settings import Settings
         ({"tls_client_ca": "ca.pem"}, "--tls-client-ca"),
         ({"workers": 0}, "--workers"),
         ({"drain_delay_s": -1.0}, "--drain-delay"),
+        ({"region": "../eu"}, "--region"),
         ({"ledger": "sqlite://", "redis": ("redis://a",)}, "the ledger is the keeper's"),
         ({"ledger": "sqlite://", "workers": 2}, "let them share a Redis"),
     ],

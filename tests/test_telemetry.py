@@ -175,19 +175,19 @@ def test_policy_and_records_are_seen() -> None:
     metrics.policy_loaded("sha256:aa", 1.0)
     metrics.policy_failed()
     metrics.policy_loaded("sha256:bb", 2.0)
-    metrics.record_kept(700)
-    metrics.record_failed("disk-full")
-    metrics.records_lost(3)
+    metrics.record_kept("spool", 700)
+    metrics.record_failed("spool", "disk-full")
+    metrics.records_lost("spool", 3)
     metrics.degraded("records", True)
     assert value(metrics, "policy_info", digest="sha256:aa") is None
     assert value(metrics, "policy_info", digest="sha256:bb") == 1
     assert value(metrics, "policy_loads_total", result="ok") == 2
     assert value(metrics, "policy_loads_total", result="failed") == 1
     assert value(metrics, "policy_loaded_timestamp_seconds") == 2
-    assert value(metrics, "records_total") == 1
-    assert value(metrics, "record_bytes_total") == 700
-    assert value(metrics, "record_failures_total", reason="disk-full") == 1
-    assert value(metrics, "records_lost_total") == 3
+    assert value(metrics, "records_total", sink="spool") == 1
+    assert value(metrics, "record_bytes_total", sink="spool") == 700
+    assert value(metrics, "record_failures_total", sink="spool", reason="disk-full") == 1
+    assert value(metrics, "records_lost_total", sink="spool") == 3
     assert value(metrics, "degraded", what="records") == 1
 
 

@@ -12,76 +12,30 @@ nothing here deletes.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import enum
 import errno
 import fcntl
 import os
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
-
-import structlog
 
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.records.backlog import Backlog, FailureSettings, Observer
 from safeguards_extproc.records.encode import to_json
+from safeguards_extproc.records.write import write
 
-log = structlog.get_logger()
-
-
-class OnFailure(enum.StrEnum):
-    """What becomes of traffic while records cannot be written."""
-
-    GO_ON = "go-on"
-    REFUSE = "refuse"
+SINK = "records"
 
 
 @dataclass(frozen=True, slots=True)
 class JsonLinesSettings:
-    """`max_bytes` 0 lets a file grow. Lines of up to `backlog_bytes` wait in memory while the disk refuses them, and
-    another attempt is made every `retry_s`; so often too a renamed file is noticed."""
+    """`max_bytes` 0 lets a file grow. A renamed file is noticed every `failure.retry_s`."""
 
     path: Path
     max_bytes: int = 256 << 20
-    on_failure: OnFailure = OnFailure.GO_ON
-    backlog_bytes: int = 16 << 20
-    retry_s: float = 1.0
-
-
-class Observer(Protocol):
-    """Who wants to know (telemetry.Metrics)."""
-
-    def record_kept(self, size: int) -> None: ...
-
-    def record_failed(self, reason: str) -> None:
-        """`reason`: "disk-full", "quota", "read-only" or "io"."""
-        ...
-
-    def records_lost(self, count: int) -> None: ...
-
-    def degraded(self, what: str, is_so: bool) -> None: ...
-
-
-_libc_write = ctypes.PyDLL(None, use_errno=True).write
-_libc_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
-_libc_write.restype = ctypes.c_ssize_t
-
-
-def write(fd: int, data: bytes) -> int:
-    """write(2) that keeps the interpreter's lock: os.write gives it up, and gRPC's thread, which then has it, costs
-    the caller far more than the microsecond that a copy to the page cache takes. Raises OSError."""
-    while (done := int(_libc_write(fd, data, len(data)))) < 0:
-        number = ctypes.get_errno()
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))
-    return done
-
-
-REASONS = {errno.ENOSPC: "disk-full", errno.EDQUOT: "quota", errno.EROFS: "read-only"}
+    failure: FailureSettings = field(default_factory=FailureSettings)
 
 
 class JsonLines:
@@ -92,11 +46,7 @@ class JsonLines:
         self, settings: JsonLinesSettings, observer: Observer, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._settings = settings
-        self._observer = observer
         self._clock = clock
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
-        self._failing = False
         self._fd = -1
         self._size = 0
         self._inode = 0
@@ -106,83 +56,60 @@ class JsonLines:
             hint = "another process writes there" if error.errno in (errno.EAGAIN, errno.EACCES) else ""
             message = f"cannot write records: {os.strerror(error.errno or 0)}"
             raise ConfigError(message, where=str(settings.path), hint=hint) from None
-        self._next = clock() + settings.retry_s
+        self._backlog = Backlog(SINK, settings.failure, observer, self._write, clock)
         self._rotate_at = clock()
 
     @property
     def failing(self) -> bool:
         """Whether the last attempt to write failed."""
-        return self._failing
+        return self._backlog.failing
 
     def refuses(self) -> bool:
         """Whether new exchanges are to be refused, because their records could not be written. Asking is also what
         finds out that the disk is well again."""
-        if self._failing and self._clock() >= self._next:
-            self._check()
-        return self._failing and self._settings.on_failure is OnFailure.REFUSE
+        if self._backlog.failing:
+            self.tick()
+        return self._backlog.refuses()
 
     def keep(self, record: Record) -> None:
         """See ports.RecordSink."""
-        line = to_json(record) + b"\n"
-        if self._clock() >= self._next:
-            self._check()
-        if self._failing:
-            self._wait(line)
-        elif self._write(line):
-            self._observer.record_kept(len(line))
-        else:
-            self._wait(line)
+        self.tick()
+        self._backlog.keep(record.sequence, to_json(record) + b"\n")
 
-    def reopen(self) -> None:
-        """Begin a new file if the old one was renamed (SIGHUP)."""
-        self._next = self._clock()
-        self._check()
-
-    def close(self) -> None:
-        """Write what waits, have it on the disk, and let go of the file."""
-        if self._fd < 0:
-            return
-        if self._waiting:
-            self._flush()
-            self._lose(len(self._waiting))
-            self._waiting.clear()
-        with contextlib.suppress(OSError):
-            os.fsync(self._fd)
-        os.close(self._fd)
-        self._fd = -1
-
-    def _check(self) -> None:
+    def tick(self) -> None:
         """Once in `retry_s`: is the file still the one at its path, and is the disk well again? In this order: a file
         that was deleted to make room takes up its room until it is let go of, and keeps nothing."""
-        self._next = self._clock() + self._settings.retry_s
+        if not self._backlog.due():
+            return
         try:
             there = os.stat(self._settings.path)
         except FileNotFoundError:
             self._begin()
         except OSError as error:
-            self._report(error)
+            self._backlog.report(error)
         else:
             if there.st_ino == self._inode:
                 self._size = there.st_size
             else:
                 self._begin()
-        if self._failing:
-            self._flush()
+        self._backlog.flush()
 
-    def _flush(self) -> None:
-        """Write what waits, in order, as far as it goes."""
-        self._next = self._clock() + self._settings.retry_s
-        while self._waiting:
-            if not self._write(self._waiting[0]):
-                return
-            line = self._waiting.popleft()
-            self._waiting_bytes -= len(line)
-            self._observer.record_kept(len(line))
-        self._failing = False
-        self._observer.degraded("records", False)
-        log.warning("records are written again")
+    def reopen(self) -> None:
+        """Begin a new file if the old one was renamed (SIGHUP)."""
+        self._backlog.hurry()
+        self.tick()
 
-    def _write(self, line: bytes) -> bool:
+    def close(self) -> None:
+        """Write what waits, have it on the disk, and let go of the file."""
+        if self._fd < 0:
+            return
+        self._backlog.close()
+        with contextlib.suppress(OSError):
+            os.fsync(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+
+    def _write(self, sequence: int, line: bytes) -> None:
         """Write a whole line, or nothing."""
         limit = self._settings.max_bytes
         if limit and self._size and self._size + len(line) > limit and self._clock() >= self._rotate_at:
@@ -191,13 +118,11 @@ class JsonLines:
         try:
             while done < len(line):
                 done += write(self._fd, line[done:] if done else line)
-        except OSError as error:
+        except OSError:
             if done:
                 self._undo(done)
-            self._fail(error)
-            return False
+            raise
         self._size += done
-        return True
 
     def _undo(self, done: int) -> None:
         """Take back a piece of a line. Where even that fails, end it, so that it spoils no other line."""
@@ -210,11 +135,11 @@ class JsonLines:
     def _rotate(self) -> None:
         """Rename the full file and begin the next; where that fails, the full one goes on."""
         path = self._settings.path
-        self._rotate_at = self._clock() + self._settings.retry_s
+        self._rotate_at = self._clock() + self._settings.failure.retry_s
         try:
             path.rename(path.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}"))
         except OSError as error:
-            self._report(error)
+            self._backlog.report(error)
         else:
             self._begin()
             self._rotate_at = self._clock()
@@ -225,7 +150,7 @@ class JsonLines:
         try:
             self._open()
         except OSError as error:
-            self._report(error)
+            self._backlog.report(error)
         else:
             os.close(old)
 
@@ -243,30 +168,3 @@ class JsonLines:
             os.close(fd)
             raise
         self._fd, self._size, self._inode = fd, size, status.st_ino
-
-    def _report(self, error: OSError) -> str:
-        reason = REASONS.get(error.errno or 0, "io")
-        self._observer.record_failed(reason)
-        return reason
-
-    def _fail(self, error: OSError) -> None:
-        reason = self._report(error)
-        if not self._failing:
-            self._failing = True
-            self._observer.degraded("records", True)
-            log.error("records cannot be written", reason=reason, on_failure=self._settings.on_failure)
-
-    def _wait(self, line: bytes) -> None:
-        """Hold a line for the next attempt; the oldest ones give way."""
-        self._waiting.append(line)
-        self._waiting_bytes += len(line)
-        lost = 0
-        while self._waiting_bytes > self._settings.backlog_bytes:
-            self._waiting_bytes -= len(self._waiting.popleft())
-            lost += 1
-        self._lose(lost)
-
-    def _lose(self, count: int) -> None:
-        if count:
-            self._observer.records_lost(count)
-            log.error("records are lost", count=count)

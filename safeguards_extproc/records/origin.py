@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from safeguards_extproc.core.record import Record
 
@@ -24,7 +24,7 @@ class Origin:
 
     region: str
     producer: str
-    epoch: str = field(default_factory=epoch)
+    epoch: str
 
     def stamp(self, record: Record) -> None:
         """Say in the record where it comes from."""

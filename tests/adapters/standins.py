@@ -106,6 +106,8 @@ class Memory:
     def keep(self, record: Record) -> None:
         self.records.append(record)
 
+    def durable(self, record: Record) -> None: ...
+
     def close(self) -> None: ...
 
 

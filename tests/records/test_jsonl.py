@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, MutableMapping
@@ -12,50 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.records.backlog import FailureSettings, OnFailure
 from safeguards_extproc.records.encode import to_json
-from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings, OnFailure, write
+from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings
 from safeguards_extproc.records.read import Reader, gaps
+from tests.records.disk import Told, disk
 from tests.records.samples import record
 
 SIZE = len(to_json(record(0))) + 1
 
 
-class Told:
-    """What the sink tells, and its clock."""
-
-    def __init__(self) -> None:
-        self.kept = 0
-        self.failures: list[str] = []
-        self.lost = 0
-        self.states: list[bool] = []
-        self.now = 0.0
-
-    def record_kept(self, size: int) -> None:
-        self.kept += 1
-
-    def record_failed(self, reason: str) -> None:
-        self.failures.append(reason)
-
-    def records_lost(self, count: int) -> None:
-        self.lost += count
-
-    def degraded(self, what: str, is_so: bool) -> None:
-        self.states.append(is_so)
-
-
 @pytest.fixture
 def told() -> Told:
     return Told()
-
-
-@pytest.fixture(autouse=True)
-def logs() -> Iterator[list[MutableMapping[str, Any]]]:
-    """What is logged; kept off the disk that these tests fill."""
-    with capture_logs() as captured:
-        yield captured
 
 
 @pytest.fixture
@@ -72,7 +42,7 @@ def sink(
     on_failure: OnFailure = OnFailure.GO_ON,
     backlog_bytes: int = 1 << 20,
 ) -> Iterator[JsonLines]:
-    settings = JsonLinesSettings(path, max_bytes, on_failure, backlog_bytes, retry_s=1)
+    settings = JsonLinesSettings(path, max_bytes, FailureSettings(on_failure, backlog_bytes, retry_s=1))
     made = JsonLines(settings, told, lambda: told.now)
     try:
         yield made
@@ -86,17 +56,6 @@ def sequences(*paths: Path) -> list[int]:
     found = [read.sequence for read in reader]
     assert reader.skipped == 0
     return found
-
-
-@contextmanager
-def disk(free: int) -> Iterator[None]:
-    """A disk on which a file may have at most `free` bytes: the kernel writes what fits and refuses the rest."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_record_is_in_the_file_when_keep_returns(told: Told, path: Path) -> None:
@@ -204,17 +163,6 @@ def test_a_disk_without_room_is_called_so(told: Told) -> None:
     with sink(told, Path("/dev/full")) as made:
         made.keep(record(0))
     assert told.failures[0] == "disk-full"
-
-
-def test_a_write_is_the_kernels_or_says_why_not(path: Path) -> None:
-    """Bytes that hold a NUL are written whole, and a file that is not open is the error that the kernel names."""
-    path.parent.mkdir()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
-    assert write(fd, b"a\x00b\n") == 4
-    os.close(fd)
-    assert path.read_bytes() == b"a\x00b\n"
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        write(fd, b"a")
 
 
 def test_what_waits_is_bounded_and_the_oldest_gives_way(told: Told, path: Path) -> None:

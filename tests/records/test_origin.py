@@ -17,6 +17,5 @@ def test_two_lives_have_two_epochs_that_sort_by_time() -> None:
 def test_a_record_says_where_it_comes_from() -> None:
     """Region, producer and epoch."""
     record = Record("1")
-    origin = Origin("eu-1", "filter-0")
-    origin.stamp(record)
-    assert ("eu-1", "filter-0", origin.epoch) == (record.region, record.producer, record.epoch)
+    Origin("eu-1", "filter-0", "e").stamp(record)
+    assert ("eu-1", "filter-0", "e") == (record.region, record.producer, record.epoch)
