@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from asyncio import Future
+from collections.abc import Sequence
 from typing import Protocol
 
 from safeguards_extproc.core.account import Admission, Admitted, Charge, Counted, Settlement, Standing
@@ -49,9 +50,9 @@ class RecordSink(Protocol):
         A failure is counted and logged by the sink, never raised."""
         ...
 
-    def durable(self, record: Record) -> Awaitable[None] | None:
+    def durable(self, record: Record) -> Future[None] | None:
         """What to wait for before the answer that depends on this record, which was kept, leaves: that it is on the
-        disk, or counted as late or failed. None where there is nothing to wait for. Never raises but CancelledError."""
+        disk, or counted as late or failed. None where there is nothing to wait for. It has no error."""
         ...
 
     def close(self) -> None: ...

@@ -1,7 +1,8 @@
 """One ext_proc stream: the only owner of its exchange's `feed`.
 
 Envoy's messages, answers to questions and timers each feed from their callback, and what that yields is sent at once:
-the call keeps the order and waits for room. Everything runs on one loop.
+the call keeps the order and waits for room. Only what depends on a record that has to be on the disk first is held back
+until it is. Everything runs on one loop.
 
 The law of the end: an OK before Envoy has its last answer lets everything after it through unscanned, whatever Envoy's
 failure mode says. So OK is said only when Envoy has closed its side and the exchange is finished. Every other end is an
@@ -73,7 +74,8 @@ class Stream:
         self._dues: Dues | None = None
         self._readings: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._full = self._gone = self._disposed = False
+        self._held: list[bytes] | None = None  # what waits for the disk
+        self._full = self._half_closed = self._gone = self._disposed = False
         self._counted = self._received = self._sent = 0
         self._began = 0.0
         self._opened_at = loop.time()
@@ -109,6 +111,9 @@ class Stream:
 
     def half_closed(self) -> None:
         """Envoy will say nothing more."""
+        self._half_closed = True
+        if self._held is not None:
+            return
         if self._exchange is not None and self._exchange.finished:
             self._call.end(Status.OK)
             self._close(_GONE)
@@ -131,7 +136,10 @@ class Stream:
                         self._dues.gave(effect)  # type: ignore[union-attr]
                         message = extproc.encode(effect)
                         self._sent += len(message)
-                        self._call.send(message)
+                        if self._held is None:
+                            self._call.send(message)
+                        else:
+                            self._held.append(message)
                 case Classify():
                     if self._asking is None:
                         shared, told = self._shared, self._deliver
@@ -162,8 +170,22 @@ class Stream:
         record.producer, record.sequence = shared.producer, shared.sequence
         shared.sequence += 1
         shared.sink.keep(record)
+        durable = shared.sink.durable(record)
+        if durable is not None and not self._gone:
+            self._held = []
+            durable.add_done_callback(self._on_disk)
         if self._admitting is not None:
             self._admitting.keep(record, effect.sketch)
+
+    def _on_disk(self, _: asyncio.Future[None]) -> None:
+        """The record is where it has to be: go on where it waited."""
+        held, self._held = self._held, None
+        if self._gone:
+            return
+        for message in held or ():
+            self._call.send(message)
+        if self._half_closed:
+            self.half_closed()
 
     async def _offload(self, effect: Offload) -> None:
         """Have it done; whatever the reader does, there is an outcome."""

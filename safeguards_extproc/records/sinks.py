@@ -6,7 +6,8 @@ and it has the record when `keep` returns.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -79,7 +80,7 @@ class Recorder:
         count: Callable[[Record], None],
         sinks: Sequence[Sink],
         mask: Mask | None = None,
-        durable: Callable[[Record], Awaitable[None] | None] = lambda _: None,
+        durable: Callable[[Record], Future[None] | None] = lambda _: None,
     ) -> None:
         self._origin, self._count, self._sinks, self._mask = origin, count, sinks, mask
         self.durable = durable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from safeguards_extproc.core.account import Admitted
@@ -98,15 +99,17 @@ class Counts:
 
 
 class Memory:
-    """Keeps records in a list."""
+    """Keeps records in a list. Those that are kept while `disk` is set have to wait for it."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.disk: asyncio.Future[None] | None = None
 
     def keep(self, record: Record) -> None:
         self.records.append(record)
 
-    def durable(self, record: Record) -> None: ...
+    def durable(self, record: Record) -> asyncio.Future[None] | None:
+        return self.disk
 
     def close(self) -> None: ...
 

@@ -19,7 +19,7 @@ from safeguards_extproc.core.events import Aborted, Body, Event, Headers, Offloa
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import IllegalEvent
 from safeguards_extproc.rpc.connection import Limits
-from tests.adapters.peer import BUFFERED, DUPLEX, body, headers, trailers, world
+from tests.adapters.peer import BUFFERED, DUPLEX, Call, World, body, headers, trailers, world
 from tests.adapters.standins import Echo, Scores, Scripted
 
 REQUEST, RESPONSE = Direction.REQUEST, Direction.RESPONSE
@@ -98,6 +98,58 @@ async def test_the_record_is_kept_before_the_answer_leaves() -> None:
         await call.hear()
         await call.hear()
         assert it.terminations() == ["complete"]
+
+
+async def waiting_for_the_disk(it: World) -> tuple[Call, asyncio.Future[None]]:
+    """An exchange whose record is kept and not yet on the disk; its request's answer was heard."""
+    call = it.call()
+    await call.say(headers("request", mode=DUPLEX))
+    assert await call.hear() == "request_headers"
+    it.sink.disk = disk = asyncio.get_running_loop().create_future()
+    await call.say(headers("response", end=True))
+    await it.until(lambda: it.terminations() == ["complete"])
+    return call, disk
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["open", "half-closed"])
+async def test_an_answer_that_depends_on_the_disk_waits_for_it(*, closed: bool) -> None:
+    """It leaves when the record is on the disk, and so does the OK for an Envoy that has closed its side meanwhile."""
+    async with world(Echo) as it:
+        call, disk = await waiting_for_the_disk(it)
+        if closed:
+            await call.rpc.done_writing()
+        heard = asyncio.ensure_future(call.hear())
+        other = it.call()
+        it.sink.disk = None
+        await other.say(headers("request", mode=DUPLEX), headers("response", end=True))
+        assert [await other.hear(), await other.hear()] == ["request_headers", "response_headers"]
+        assert await other.close() == (grpc.StatusCode.OK, "")
+        assert not heard.done()
+        disk.set_result(None)
+        assert await heard == "response_headers"
+        assert await call.close() == (grpc.StatusCode.OK, "")
+
+
+async def test_who_goes_while_the_disk_works_leaves_one_record_and_no_fault() -> None:
+    """What had waited goes nowhere."""
+    async with world(Echo) as it:
+        call, disk = await waiting_for_the_disk(it)
+        call.rpc.cancel()
+        await it.until(lambda: not it.shared.streams)
+        disk.set_result(None)
+        await asyncio.sleep(0)
+        assert (it.terminations(), it.counts.faults) == (["complete"], [])
+
+
+async def test_a_process_that_goes_down_while_the_disk_works_says_so() -> None:
+    """An error, and not the answer: Envoy must not take for recorded what may not be."""
+    async with world(Echo) as it:
+        call, disk = await waiting_for_the_disk(it)
+        for stream in list(it.shared.streams):
+            stream.stop()
+        disk.set_result(None)
+        assert await call.hear() == "EOF"
+        assert await call.ended() == (grpc.StatusCode.UNAVAILABLE, "shutting down")
 
 
 async def test_held_headers_leave_with_the_verdict() -> None:
