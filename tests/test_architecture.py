@@ -40,12 +40,13 @@ MAY_IMPORT = {
     "app_accounts": "errors core policy telemetry settings adapters enforcement *",
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
-    "cli_account cli_bulk cli_campaigns cli_keeper cli_limits __version__ *",
+    "cli_account cli_bulk cli_campaigns cli_keeper cli_limits cli_records __version__ *",
     "cli_say": "errors policy *",
     "cli_account": "errors core policy enforcement telemetry app_accounts cli_say *",
     "cli_bulk": "errors enforcement cli_account cli_say *",
     "cli_campaigns": "errors enforcement cli_account cli_say *",
     "cli_limits": "errors core policy enforcement adapters telemetry app_accounts cli_say *",
+    "cli_records": "errors core records cli_say *",
     "cli_keeper": "settings telemetry app_keeper *",
     "__main__": "cli",
 }

@@ -80,21 +80,24 @@ def frame(record: bytes) -> bytes:
 
 
 class Reading:
-    """Iterates over the records of one segment. `left` counts the bytes after the last whole frame: those of a frame
-    that a kill or a full disk cut off, or everything from the first that is damaged. OSError if it cannot be read."""
+    """Iterates over the records of one segment, from a byte at which a frame begins. `left` counts the bytes after the
+    last whole frame: those of a frame that a kill or a full disk cut off, or everything from the first that is damaged;
+    `end` is where they begin. OSError if it cannot be read."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.left = 0
+    def __init__(self, path: Path, begin: int = 0) -> None:
+        self._path, self._begin = path, begin
+        self.left, self.end = 0, begin
 
     def __iter__(self) -> Iterator[bytes]:
-        self.left = 0
+        self.left, self.end = 0, self._begin
         with self._path.open("rb", 1 << 20) as file:
+            file.seek(self._begin)
             while head := file.read(HEADER.size):
                 if len(head) == HEADER.size:
                     length, check = HEADER.unpack(head)
                     record = file.read(length) if 0 < length <= LARGEST else b""
                     if record and len(record) == length and zlib.crc32(record) == check:
+                        self.end += HEADER.size + length
                         yield record
                         continue
                     self.left = len(record)
@@ -104,9 +107,10 @@ class Reading:
                 return
 
 
-def read(path: Path) -> Reading:
-    """The records of a segment, open or closed, in the order in which they were written."""
-    return Reading(path)
+def read(path: Path, begin: int = 0) -> Reading:
+    """The records of a segment, open or closed, in the order in which they were written; from `begin`, the `end` of a
+    reading before."""
+    return Reading(path, begin)
 
 
 class Locked:

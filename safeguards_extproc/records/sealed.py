@@ -1,0 +1,128 @@
+"""Sealed files of records: how they are called, and what the manifest beside each says.
+
+The one rule: a file counts when its manifest is there, and the same records make the same names. A store is laid out as
+`REGION/date=YYYY-MM-DD/hour=HH/PRODUCER-EPOCH-FIRST-LAST.parquet`, by the time of a record's first message in UTC, with
+the manifest at `….json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.records.stores import Store
+
+PARQUET, MANIFEST = ".parquet", ".json"
+NOWHERE = "_"
+"""The folder of records that name no region."""
+
+_HOUR = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d):")
+_NO_HOUR = ("1970-01-01", "00")
+_FOLDERS = ("date=", "hour=")
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What a sealed file holds. `ranges` are its sequence numbers, first and last of each run, in order. `sha256` and
+    `size` are of the file's bytes. `begin` and `end` are the times of its earliest and latest record."""
+
+    file: str
+    region: str
+    producer: str
+    epoch: str
+    rows: int
+    ranges: list[tuple[int, int]]
+    sha256: str
+    size: int
+    begin: str
+    end: str
+    schema: int
+    segment: str
+    columns: list[str] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """Where the manifest itself lies."""
+        return manifest_path(self.file)
+
+
+def encode(manifest: Manifest) -> bytes:
+    """A manifest as its file holds it."""
+    return msgspec.json.encode(manifest) + b"\n"
+
+
+def decode(data: bytes) -> Manifest:
+    """A manifest from its file. ValueError if it is none."""
+    try:
+        return msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"no manifest: {error}") from None
+
+
+def folder_of(record: Record) -> str:
+    """Where a record's file lies."""
+    hour = _HOUR.match(record.time)
+    date, of_day = hour.groups() if hour else _NO_HOUR
+    region = urllib.parse.quote(record.region, safe="") or NOWHERE
+    return f"{region}/{_FOLDERS[0]}{date}/{_FOLDERS[1]}{of_day}"
+
+
+def file_of(records: Sequence[Record]) -> str:
+    """The path of the file of these records, which have one folder, producer and epoch, and stand in order."""
+    first, last = records[0], records[-1]
+    name = f"{first.producer}-{first.epoch}-{first.sequence:012d}-{last.sequence:012d}"
+    return f"{folder_of(first)}/{name}{PARQUET}"
+
+
+def manifest_path(file: str) -> str:
+    return file.removesuffix(PARQUET) + MANIFEST
+
+
+def digest(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """Numbers that rise, as runs: the first and the last of each."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+def hours(store: Store, since: str = "", until: str = "", region: str | None = None) -> Iterator[str]:
+    """The folders of hours that may hold records of times in [since, until), which are written as records write theirs
+    (2026-01-31T09:00, or less of it); "" is no bound. OSError if the store cannot be read."""
+    wanted = None if region is None else (urllib.parse.quote(region, safe="") or NOWHERE)
+    for place in store.folders():
+        if wanted is not None and place != wanted:
+            continue
+        for date in store.folders(place):
+            day = date.removeprefix(_FOLDERS[0])
+            if day == date or (since and day < since[:10]) or (until and day > until[:10]):
+                continue
+            for hour in store.folders(f"{place}/{date}"):
+                at = f"{day}T{hour.removeprefix(_FOLDERS[1])}"
+                if not ((since and at < since[:13]) or (until and at >= until)):
+                    yield f"{place}/{date}/{hour}"
+
+
+def begin(folder: str) -> str:
+    """When the hour of a folder begins, as records write it."""
+    _, date, hour = folder.split("/")
+    return f"{date.removeprefix(_FOLDERS[0])}T{hour.removeprefix(_FOLDERS[1])}"
+
+
+def files(store: Store, folder: str) -> list[str]:
+    """The paths of the sealed files in a folder: those whose manifest is there. OSError if the store cannot be read."""
+    there = {entry.path for entry in store.all(folder)}
+    return sorted(path for path in there if path.endswith(PARQUET) and manifest_path(path) in there)
