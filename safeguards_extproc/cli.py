@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -202,6 +202,9 @@ def evaluate(
         bool, typer.Option("--robustness", help="Again disguised, padded, split over turns, beside other languages.")
     ] = False,
     each: Annotated[int, typer.Option(min=1, help="Positives, and negatives, of each label for --robustness.")] = 100,
+    resume: Annotated[
+        Path | None, typer.Option(help="Keep every outcome in this file, and do not play again what it holds.")
+    ] = None,
 ) -> None:
     """Judge labelled texts as the filter would, and say how good the scores and the policy are."""
     import uvloop
@@ -210,6 +213,7 @@ def evaluate(
     from safeguards_extproc import wire
     from safeguards_extproc.evaluate import output, run, terminal
     from safeguards_extproc.evaluate.play import PATH
+    from safeguards_extproc.evaluate.progress import Telling
     from safeguards_extproc.policy.load import load
     from safeguards_extproc.telemetry import configure_logging
 
@@ -217,11 +221,12 @@ def evaluate(
     wanted = output.Files(json_, html, plots, examples)
     output.check(wanted)
     found = load(policy)
-    plan = run.Plan(files, limit, path or PATH, each if robustness else 0)
+    plan = run.Plan(files, limit, path or PATH, each if robustness else 0, resume)
+    telling = Telling(Console(stderr=True), lambda known: output.keep(known, wanted))
     if bool(endpoint) + bool(embedded) + local > 1:
         raise ConfigError("who is to score?", where="--endpoint, --embedded, --local", hint="give one of them")
-    with _scorer(policy, found, endpoint, embedded, models) as scorer, _bars() as progress:
-        evaluation = uvloop.run(run.evaluate(plan, found, wire, scorer, progress))
+    with _scorer(policy, found, endpoint, embedded, models) as scorer, telling:
+        evaluation = uvloop.run(run.evaluate(plan, found, wire, scorer, telling))
     said = evaluation.report
     console = Console(width=None if sys.stdout.isatty() else 180)
     for table in terminal.tables(said):
@@ -259,18 +264,6 @@ def _scorer(
             yield root.scorer_of(Settings(file, triton=(running.grpc,)), policy, Metrics())
         finally:
             running.stop()
-
-
-@contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Says on a terminal how far an evaluation has come."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("")
-        yield lambda step, done, texts: progress.update(task, description=step, completed=done, total=texts)
 
 
 @policies.command()

@@ -18,6 +18,9 @@ from safeguards_extproc.core.text import Answer, Direction, Format, Refusal, Wir
 OURS = "x-safeguards-"
 """Headers that begin so are ours alone: they are removed from what clients and upstreams send."""
 
+MODEL_CHARS = 128
+"""The most of a model's name that is kept: a client chooses it, in a path or a body."""
+
 UNROUTED = Route("none", inspect=False)
 
 
@@ -52,7 +55,8 @@ class Context:
     def resolve(self, name: str, fields: Mapping[str, str]) -> None:
         """Find the format: what the policy declares itself comes before what the wire knows."""
         declared = self.policy.declared(name, fields)
-        self.format, self.model = (declared, "") if declared is not None else self.wire.resolve(name, fields)
+        self.format, model = (declared, "") if declared is not None else self.wire.resolve(name, fields)
+        self.model = model[:MODEL_CHARS]
 
     @property
     def unclaimed(self) -> bool:

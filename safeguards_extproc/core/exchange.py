@@ -6,6 +6,7 @@ It never awaits, never reads a clock, never logs. Every exchange ends in exactly
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import replace
 
 from safeguards_extproc.core import context as shared
@@ -74,7 +75,9 @@ class Exchange:
         if ctx.unclaimed and original:
             ctx.resolve("auto", {**fields, ":path": original})
         ctx.pending = ctx.route.inspect and ctx.unclaimed
-        self._method, self._trace = method, fields.get("traceparent", "")[3:35]
+        trace = _TRACE.fullmatch(fields.get("traceparent", ""))
+        self._method = method if _METHOD.fullmatch(method) else "other" if method else ""
+        self._trace = trace.group(1) if trace is not None else ""
         request = RequestLane(ctx)
         self._lanes = (request, ResponseLane(ctx, request.lets_answer))
         return self._lanes
@@ -227,6 +230,12 @@ class Exchange:
             ctx.desk.write(record, response.usage)
         asked = ctx.question.text if self._sketch is not None and ctx.question is not None else ""
         ctx.out.insert(0, Keep(record, self._sketch(asked) if self._sketch is not None else 0))
+
+
+_METHOD = re.compile(r"[A-Z]{1,20}")
+_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+"""A W3C traceparent, of this version or a later one (https://www.w3.org/TR/trace-context/): whatever else a client
+writes there is no trace, and stays out of records."""
 
 
 def _severity(applied: str) -> int:

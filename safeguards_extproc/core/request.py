@@ -17,7 +17,7 @@ from safeguards_extproc.core.account import Admitted
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
 from safeguards_extproc.core.admission import TOOLS
 from safeguards_extproc.core.aside import Outcome, Parse, Parsed, Rewrite, Rewritten, heavy
-from safeguards_extproc.core.context import OURS, Context
+from safeguards_extproc.core.context import MODEL_CHARS, OURS, Context
 from safeguards_extproc.core.decision import TERMINAL, Action, Gate, Value, Verdict
 from safeguards_extproc.core.effects import Offload, SendHeaders, Wake
 from safeguards_extproc.core.events import Body, BodyMode, Headers, Trailers, Woke
@@ -30,9 +30,6 @@ from safeguards_extproc.core.text import Direction, Document, Format
 from safeguards_extproc.errors import MalformedBody
 
 TIMER = "request-body"
-
-MODEL_CHARS = 128
-"""The most of a model's name that is kept: a client chooses it."""
 
 NOTHING_TOLD: Mapping[str, str] = {}
 

@@ -90,9 +90,23 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """The positives (`value` "1") or negatives ("0") of a label in one group: how many reach the threshold of the
+    label's best score (recall of positives, false positives of negatives), and by rule how many reach the number that
+    it compares a score of the label's name with; `flagged` by the policy, for whatever reason."""
+
+    value: str
+    texts: int
+    at_1_percent: Count
+    at_policy: dict[str, Count]
+    flagged: Count
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """A label. `policy` is what the policy did to its positives ("1") and negatives ("0"), `by_source` the same apart;
-    `f1` takes being blocked, or flagged, for the policy's word on the label. No `scores` without both classes."""
+    `f1` takes being blocked, or flagged, for the policy's word on the label. `reached` is by each of `lines.GROUPS` and
+    by group. No `scores` and no `reached` without both classes."""
 
     label: str
     positives: int
@@ -101,6 +115,7 @@ class Label:
     policy: dict[str, Tally]
     by_source: dict[str, dict[str, Tally]]
     f1: dict[str, float]
+    reached: dict[str, dict[str, list[Reached]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,18 +219,51 @@ def _label(scored: Scored, label: str, limits: Mapping[str, Sequence[tuple[str, 
     classes = {"1": judged == 1, "0": judged == 0}
     positives, negatives = (int(chosen.sum()) for chosen in classes.values())
     compared = [_compared(scored, label, score, match, limits) for score, match in matches(label, list(scored.scores))]
+    scores = [row for row in compared if row is not None]
     return Label(
         label,
         positives,
         negatives,
-        [row for row in compared if row is not None],
+        scores,
         {value: tally(scored, chosen) for value, chosen in classes.items()},
         {value: by_group(scored, chosen, "source") for value, chosen in classes.items()},
         {
             name: figures.f1(int((which & classes["1"]).sum()), int((which & classes["0"]).sum()), positives)
             for name, which in (("blocked", scored.blocked), ("flagged", scored.flagged))
         },
+        {name: found for name in GROUPS if scores and (found := _reached(scored, label, scores, name))},
     )
+
+
+def _reached(scored: Scored, label: str, scores: Sequence[Compared], name: str) -> dict[str, list[Reached]]:
+    """Of the label's texts in each group of that name."""
+    best, judged, group = scores[0], scored.judged[label], scored.groups[name]
+    limits = {
+        limit.rule: (score.score, limit.threshold)
+        for score in scores
+        if score.match is Match.NAME
+        for limit in score.at_policy
+    }
+    found: dict[str, list[Reached]] = {}
+    for value in np.unique(group[judged >= 0]):
+        for judgement in (1, 0):
+            chosen = (judged == judgement) & (group == value)
+            if not value or not chosen.any():
+                continue
+            row = Reached(
+                str(judgement),
+                int(chosen.sum()),
+                _over(scored, best.score, best.threshold, chosen),
+                {rule: _over(scored, score, limit, chosen) for rule, (score, limit) in limits.items()},
+                share(scored.flagged[chosen]),
+            )
+            found.setdefault(str(value), []).append(row)
+    return found
+
+
+def _over(scored: Scored, score: str, limit: float, chosen: Bools) -> Count:
+    """How many of the chosen texts have such a score; one that was not given is none."""
+    return share(scored.scores[score][chosen] >= np.float32(limit))
 
 
 def _compared(

@@ -13,7 +13,7 @@ from safeguards_extproc.evaluate.examples import examples
 from safeguards_extproc.evaluate.matching import Match
 from safeguards_extproc.evaluate.page import page
 from safeguards_extproc.evaluate.plots import Curve
-from safeguards_extproc.evaluate.report import encode
+from safeguards_extproc.evaluate.report import Report, encode
 from safeguards_extproc.evaluate.run import Evaluation
 
 
@@ -41,11 +41,18 @@ def check(files: Files) -> None:
         _written(folder, lambda: folder.mkdir(parents=True, exist_ok=True))
 
 
+def keep(known: Report, files: Files) -> None:
+    """Write what is known by now as JSON, whole or not at all. ConfigError where that fails."""
+    if files.json:
+        part = files.json.with_name(files.json.name + ".part")
+        _text(part, encode(known))
+        _written(files.json, lambda: part.replace(files.json or part))
+
+
 def write(evaluation: Evaluation, files: Files) -> None:
     """Write what is wanted. ConfigError where that fails."""
     report = evaluation.report
-    if files.json:
-        _text(files.json, encode(report))
+    keep(report, files)
     drawn = curves(evaluation) if files.html or files.plots else {}
     if files.plots:
         for label, png in drawn.items():

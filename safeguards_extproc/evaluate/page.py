@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from safeguards_extproc.evaluate.examples import Example
-from safeguards_extproc.evaluate.measure import Compared, Count, Label, Measured, Tally, Value
+from safeguards_extproc.evaluate.measure import Compared, Count, Label, Measured, Reached, Tally, Value
 from safeguards_extproc.evaluate.report import Report
 from safeguards_extproc.evaluate.robustness import Kept, Robustness, Said
 from safeguards_extproc.evaluate.terminal import summary
@@ -93,7 +93,28 @@ def _label(row: Label, plot: bytes, examples: Sequence[Example]) -> str:
         if rows:
             table = _tallies("source", rows)
             parts.append(f"<details><summary>{escape(row.label)} = {value}, by source</summary>{table}</details>")
+    parts += [_reached(name, rows, opened=name == "functionality") for name, rows in row.reached.items()]
     return "".join(parts) + _examples(examples)
+
+
+def _reached(name: str, rows: Mapping[str, Sequence[Reached]], *, opened: bool) -> str:
+    """Recall (and false positives) of each group, at 1 % false positives of all texts and at the rules' thresholds."""
+    rules = list(dict.fromkeys(rule for found in rows.values() for row in found for rule in row.at_policy))
+    cells = [
+        (
+            escape(value),
+            row.value,
+            str(row.texts),
+            _count(row.at_1_percent),
+            *(_count(row.at_policy[rule]) for rule in rules),
+            _count(row.flagged),
+        )
+        for value, found in rows.items()
+        for row in found
+    ]
+    head = (name, "value", "texts", "over the threshold of 1 % FPR", *(f"over {rule}'s" for rule in rules), "flagged")
+    mark = " open" if opened else ""
+    return f"<details{mark}><summary>recall and false positives by {name}</summary>{_table(head, cells)}</details>"
 
 
 def _limits(row: Label) -> str:

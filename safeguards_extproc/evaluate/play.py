@@ -46,6 +46,11 @@ class Case:
     answer: str | None = field(default=None, repr=False)
 
 
+def weight(case: Case) -> int:
+    """Characters of a case: what playing it costs, as far as can be told before."""
+    return sum(len(text) for _, text in case.turns) + len(case.answer or "")
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a case. `scores` by "detector.label", the largest of any window, of the judged direction;
@@ -80,15 +85,17 @@ class Player:
             hint = "name a path of chat completions"
             raise ConfigError(f"{path} speaks {found.name}, not {FORMAT}", where="--path", hint=hint)
 
-    async def play(self, cases: Sequence[Case], done: Callable[[], None] = lambda: None) -> list[Outcome]:
-        """The outcome of each case, in their order; `done` hears of each as it ends."""
+    async def play(
+        self, cases: Sequence[Case], done: Callable[[int, Outcome], None] = lambda number, outcome: None
+    ) -> list[Outcome]:
+        """The outcome of each case, in their order; `done` hears of each, with its number, as it ends."""
         outcomes: list[Outcome | None] = [None] * len(cases)
         numbers = iter(range(len(cases)))
 
         async def player() -> None:
             for number in numbers:
-                outcomes[number] = outcome(await self._record(cases[number]), cases[number].answer is not None)
-                done()
+                one = outcomes[number] = outcome(await self._record(cases[number]), cases[number].answer is not None)
+                done(number, one)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(AT_ONCE, len(cases))):

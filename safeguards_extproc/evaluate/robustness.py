@@ -67,11 +67,13 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Robustness:
-    """`texts` were drawn; `plain` is how they do as they are."""
+    """`texts` were drawn; `plain` is how they do as they are. `ways` counts all variants: of an evaluation that goes
+    on there are fewer `variants`."""
 
     texts: int
     plain: Said
     variants: list[Said]
+    ways: int = 0
 
 
 def draw(samples: Sequence[Sample], each: int = EACH, longest: int = LONGEST) -> list[Sample]:
@@ -95,20 +97,27 @@ async def robustness(
     measured: Measured,
     models: Sequence[str],
     play: Play,
+    found: Callable[[Robustness], None] = lambda so_far: None,
 ) -> Robustness:
-    """Say `samples` in every way. The thresholds are those of `measured`, from each label's best score."""
+    """Say `samples` in every way; `found` hears what is known after each. The thresholds are those of `measured`, from
+    each label's best score."""
     headlines = {label.label: label.scores[0] for label in measured.labels if label.scores}
     plain = columns(samples, await play("as it is", [case(sample) for sample in samples]), models)
     everything = np.ones(len(samples), bool)
-    said = []
+    so_far = Robustness(
+        len(samples), _said("plain", "as it is", plain, _part(plain, everything), headlines), [], len(ways)
+    )
     for number, way in enumerate(ways, 1):
         cases = [way.make(sample) for sample in samples]
         made = np.array([one is not None for one in cases], bool)
-        outcomes = await play(f"{way.name} ({number} of {len(ways)})", [one for one in cases if one is not None])
+        outcomes = await play(
+            f"{way.group}: {way.name} ({number} of {len(ways)})", [one for one in cases if one is not None]
+        )
         chosen = [sample for sample, there in zip(samples, made, strict=True) if there]
         scored = columns(chosen, outcomes, models)
-        said.append(_said(way.group, way.name, scored, _part(plain, made), headlines))
-    return Robustness(len(samples), _said("plain", "as it is", plain, _part(plain, everything), headlines), said)
+        so_far.variants.append(_said(way.group, way.name, scored, _part(plain, made), headlines))
+        found(so_far)
+    return so_far
 
 
 def _part(scored: Scored, chosen: Bools) -> Scored:

@@ -18,6 +18,7 @@ def tables(report: Report) -> list[Table]:
     measured = report.measured
     groups = {"source": measured.groups.get("source", {})}
     told = [labels(measured.labels), policy(measured.labels), *(group(name, rows) for name, rows in groups.items())]
+    told += [functionality(row) for row in measured.labels if "functionality" in row.reached]
     return [*told, *([robust(report.robustness)] if report.robustness else [])]
 
 
@@ -75,6 +76,16 @@ def group(name: str, rows: Mapping[str, Tally]) -> Table:
     table = _table(f"Policy by {name}", (name, "texts", "blocked", "flagged", "errors"))
     for value, tally in rows.items():
         table.add_row(value, *_tally(tally))
+    return table
+
+
+def functionality(row: Label) -> Table:
+    """Of each functionality the share of positives that are found, or of negatives that are not."""
+    head = ("functionality", "value", "texts", "over the threshold of 1 % FPR", "flagged")
+    table = _table(f"{row.label} by functionality: recall of 1, false positives of 0", head)
+    for name, found in row.reached["functionality"].items():
+        for one in found:
+            table.add_row(name, one.value, str(one.texts), _count(one.at_1_percent), _count(one.flagged))
     return table
 
 

@@ -185,6 +185,37 @@ def test_client_headers_cannot_forge_ours():
     assert talk.seen[RESPONSE].headers.remove == ["x-safeguards-id"]
 
 
+TRACE = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        (f"00-{TRACE}-0123456789abcdef-01", TRACE),
+        (f"01-{TRACE}-0123456789abcdef-01-later", TRACE),
+        (f"00-{TRACE.upper()}-0123456789abcdef-01", ""),
+        (f"00-{'0' * 32}-0123456789abcdef-01", ""),
+        ("00-my password is written in here, too", ""),
+        ("", ""),
+    ],
+)
+def test_a_record_has_the_trace_and_nothing_else_that_is_written_there(sent, kept):
+    """The header is the client's; only what a tracer would read of it is recorded."""
+    it = Conversation(WordPolicy()).request(plain_request("x"), traceparent=sent).abort()
+    assert kept == it.record.trace_id
+
+
+@pytest.mark.parametrize(("method", "kept"), [("PUT", "PUT"), ("my secret", "other"), ("get", "other")])
+def test_a_record_has_a_method_or_says_other(method, kept):
+    """A client may write any token there."""
+    it = Conversation(WordPolicy())
+    head = request_headers(end=True)
+    head.fields[":method"] = method
+    it.feed(head)
+    it.abort()
+    assert kept == it.record.method
+
+
 @pytest.mark.parametrize("gate", list(Gate))
 def test_each_gate_ends_in_the_same_verdict(gate):
     """The gate decides when bytes go, not what is decided."""

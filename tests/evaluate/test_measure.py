@@ -85,6 +85,29 @@ def test_what_the_policy_did() -> None:
     assert {"blocked": pytest.approx(0.5), "flagged": pytest.approx(0.4)} == row.f1
 
 
+def test_recall_is_told_by_functionality() -> None:
+    """Positives and negatives apart, at one threshold for all; a text without the score is not found."""
+    rows = [
+        (sample({"attack": 1}, functionality="slur"), outcome({"screen.attack": 0.95}, Action.BLOCK)),
+        (sample({"attack": 1}, functionality="slur"), outcome({"screen.attack": 0.3})),
+        (sample({"attack": 1}, functionality="slur"), outcome({}, error="screen: timeout")),
+        (sample({"attack": 0}, functionality="slur"), outcome({"screen.attack": 0.2})),
+        (sample({"attack": 0}, functionality="quote"), outcome({"screen.attack": 0.1})),
+        (sample({}, functionality="quote"), outcome({"screen.attack": 0.99})),
+    ]
+    samples, outcomes = zip(*rows, strict=True)
+    (row,) = measure(columns(samples, outcomes, ["screen"]), outcomes, POLICY).labels
+    found = {
+        name: [
+            (one.value, one.texts, one.at_1_percent.count, one.at_policy["attack"].count, one.flagged.count)
+            for one in each
+        ]
+        for name, each in row.reached["functionality"].items()
+    }
+    assert {"quote": [("0", 1, 0, 0, 0)], "slur": [("1", 3, 2, 1, 1), ("0", 1, 0, 0, 0)]} == found
+    assert {"functionality", "source"} == row.reached.keys()
+
+
 def test_groups_rules_and_errors() -> None:
     """By source, and by category where there is one."""
     found = measured()

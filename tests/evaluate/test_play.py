@@ -129,7 +129,7 @@ async def test_many_are_in_flight() -> None:
     scorer = Words()
     cases = [Case([("user", "bomb" if number % 3 else "soup")]) for number in range(200)]
     heard = []
-    found = await Player(POLICY, wire, scorer).play(cases, lambda: heard.append(1))
+    found = await Player(POLICY, wire, scorer).play(cases, lambda number, one: heard.append(number))
     assert AT_ONCE <= scorer.most
     assert [Action.BLOCK if number % 3 else Action.ALLOW for number in range(200)] == [one.action for one in found]
     assert 200 == len(heard)

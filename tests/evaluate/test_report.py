@@ -37,7 +37,11 @@ async def test_the_schema() -> None:
     assert TALLY == measured["policy"].keys()
     assert COUNT == measured["policy"]["blocked"].keys()
     label = measured["labels"][0]
-    assert {"label", "positives", "negatives", "scores", "policy", "by_source", "f1"} == label.keys()
+    assert {"label", "positives", "negatives", "scores", "policy", "by_source", "f1", "reached"} == label.keys()
+    assert {"source", "category", "functionality"} >= label["reached"].keys() >= {"source"}
+    (row, *_) = label["reached"]["source"]["a"]
+    assert {"value", "texts", "at_1_percent", "at_policy", "flagged"} == row.keys()
+    assert (COUNT, COUNT) == (row["at_1_percent"].keys(), row["at_policy"]["attack"].keys())
     score = label["scores"][0]
     figures = {"auprc", "roc_auc", "recall_at_1_percent", "recall_at_0_1_percent", "calibration_error", "best_f1"}
     rest = {"score", "match", "positives", "negatives", "best_f1_at", "threshold", "at_policy"}
@@ -49,7 +53,7 @@ async def test_the_schema() -> None:
 async def test_the_schema_of_robustness() -> None:
     """A row for each variant, with a member for each label that has figures."""
     found = json.loads(encode(await reported(each=2)))["robustness"]
-    assert {"texts", "plain", "variants"} == found.keys()
+    assert {"texts", "plain", "variants", "ways"} == found.keys()
     assert {"group", "name", "texts", "errors", "labels"} == found["plain"].keys()
     assert {"padding", "turns", "language", "evasion"} == {said["group"] for said in found["variants"]}
     assert {"label", "score", "threshold", "recall", "kept", "false_positives"} <= found["plain"]["labels"][0].keys()

@@ -11,6 +11,7 @@ import pytest
 from safeguards_extproc import wire
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.evaluate.report import Report
+from safeguards_extproc.evaluate.robustness import Said
 from safeguards_extproc.evaluate.run import Evaluation, Plan, evaluate
 from tests.evaluate.stand import POLICY, Words
 
@@ -64,6 +65,54 @@ async def test_files_become_a_report() -> None:
 async def test_a_limit_is_kept() -> None:
     """Of each file."""
     assert 3 == (await reported(3)).measured.texts
+
+
+class Heard:
+    """run.Listener that keeps what it hears."""
+
+    def __init__(self, most: int = 0) -> None:
+        self.work = self.chars = self.texts = 0
+        self.steps: dict[str, int] = {}
+        self.reports: list[Report] = []
+        self._most = most
+
+    def begins(self, chars: int) -> None:
+        """What is to be played."""
+        self.work = chars
+
+    def played(self, step: str, done: int, texts: int, chars: int) -> None:
+        """The last number of each step counts. One that has had enough breaks it off."""
+        self.chars += chars
+        self.texts += bool(chars)
+        self.steps[step] = texts - done
+        if self.texts == self._most > 0:
+            raise OSError
+
+    def found(self, report: Report, said: Said | None) -> None:
+        """Frozen, but for the list of variants."""
+        self.reports.append(report)
+
+
+async def test_what_is_going_on_is_told(tmp_path: Path) -> None:
+    """All work is announced, every text of every step is told, and what is known after each."""
+    heard = Heard()
+    await evaluate(Plan([written(tmp_path)], each=1), POLICY, wire, Words(), heard)
+    assert heard.work == heard.chars > 0
+    assert {0} == set(heard.steps.values())
+    assert (132, 131) == (len(heard.steps), len(heard.reports))
+    assert heard.reports[0].robustness is None
+
+
+async def test_an_evaluation_that_was_broken_off_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Nothing is played twice, and the figures are those of one that was not broken off."""
+    plan = Plan([written(tmp_path)], resume=tmp_path / "kept.jsonl")
+    with pytest.raises(ExceptionGroup) as stopped:
+        await evaluate(plan, POLICY, wire, Words(), Heard(most=3))
+    assert stopped.group_contains(OSError)
+    heard = Heard()
+    resumed = await evaluate(plan, POLICY, wire, Words(), heard)
+    assert 0 < heard.texts <= 4
+    assert (await reported()).measured == resumed.report.measured
 
 
 async def test_without_its_model_nothing_is_measured(tmp_path: Path) -> None:
