@@ -28,9 +28,11 @@ setup: $(READY) ## make .venv with everything that the other targets need
 demo: $(READY) ## run Envoy, filter, Triton and a model server here, send sample traffic, say what was done to it
 	@$(LOCAL) $(if $(ONCE),--once)
 
-replay: $(READY) ## send CAPTURE=traffic.jsonl(.gz) through the same stack; REPORT=file.json keeps the verdicts
-	@test -n "$(CAPTURE)" || { echo "usage: make replay CAPTURE=traffic.jsonl"; exit 2; }
-	@$(LOCAL) --name replay --traffic $(CAPTURE) --rows 40 $(if $(REPORT),--report $(REPORT)) --once
+replay: $(READY) ## decide CAPTURE=file again: POLICY=new.yaml, AGAINST=old.yaml, KEY=keys.yaml, SCORER=embedded|local
+	@test -n "$(CAPTURE)" || { echo "usage: make replay CAPTURE=one.capture KEY=keys.yaml [POLICY=policies/demo.yaml]"; exit 2; }
+	@$(PY) -m safeguards_extproc replay $(CAPTURE) $(if $(KEY),--key $(KEY)) $(if $(POLICY),--policy $(POLICY)) \
+	  $(if $(AGAINST),--against $(AGAINST)) $(if $(filter embedded,$(SCORER)),--embedded triton_models) \
+	  $(if $(filter local,$(SCORER)),--local)
 
 check: $(READY) ## format, lint, types, and every test that is quick and starts no other program; under a minute
 	@$(VENV)/bin/ruff format --check --quiet .

@@ -1,4 +1,4 @@
-"""The command line: serve, keeper, eval, policy check | test | explain, account …, version.
+"""The command line: serve, keeper, eval, replay, capture …, policy check | test | explain, account …, version.
 
 Every command ends with 0 if all is well, 1 if something is not as it should be, 2 if it was asked wrongly.
 """
@@ -6,15 +6,23 @@ Every command ends with 0 if all is well, 1 if something is not as it should be,
 from __future__ import annotations
 
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from safeguards_extproc import __version__, cli_account, cli_bulk, cli_campaigns, cli_keeper, cli_limits, cli_records
+from safeguards_extproc import (
+    __version__,
+    cli_account,
+    cli_bulk,
+    cli_campaigns,
+    cli_capture,
+    cli_keeper,
+    cli_limits,
+    cli_records,
+    cli_replay,
+    cli_scorer,
+)
 from safeguards_extproc.core.decision import Facts, Model
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
@@ -22,7 +30,6 @@ from safeguards_extproc.settings import OnRecordFailure, ScorerKind, Settings, S
 
 if TYPE_CHECKING:
     from safeguards_extproc.policy.compile import CompiledPolicy
-    from safeguards_extproc.ports import Scorer
 
 app = typer.Typer(
     name="safeguards-extproc",
@@ -37,8 +44,10 @@ app.add_typer(cli_account.app, name="account")
 app.add_typer(cli_limits.app, name="limits")
 app.add_typer(cli_campaigns.app, name="campaigns")
 app.add_typer(cli_records.app, name="records")
+app.add_typer(cli_capture.app, name="capture")
 cli_account.app.command("bulk")(cli_bulk.bulk)
 app.command("keeper")(cli_keeper.keeper)
+app.command("replay")(cli_replay.replay)
 
 PolicyFile = Annotated[Path, typer.Argument(help="A policy file (YAML).")]
 
@@ -223,9 +232,8 @@ def evaluate(
     found = load(policy)
     plan = run.Plan(files, limit, path or PATH, each if robustness else 0, resume)
     telling = Telling(Console(stderr=True), lambda known: output.keep(known, wanted))
-    if bool(endpoint) + bool(embedded) + local > 1:
-        raise ConfigError("who is to score?", where="--endpoint, --embedded, --local", hint="give one of them")
-    with _scorer(policy, found, endpoint, embedded, models) as scorer, telling:
+    cli_scorer.one(endpoint, embedded, local=local)
+    with cli_scorer.scorer(policy, found, endpoint, embedded, models) as scorer, telling:
         evaluation = uvloop.run(run.evaluate(plan, found, wire, scorer, telling))
     said = evaluation.report
     console = Console(width=None if sys.stdout.isatty() else 180)
@@ -234,36 +242,6 @@ def evaluate(
     console.print(terminal.summary(said), highlight=False)
     output.write(evaluation, wanted)
     raise typer.Exit(1 if said.measured.errors else 0)
-
-
-@contextmanager
-def _scorer(
-    file: Path, policy: CompiledPolicy, endpoint: list[str] | None, embedded: Path | None, models: Path
-) -> Iterator[Scorer]:
-    """The scorer that was asked for; a Triton of our own runs until the end of the block."""
-    from safeguards_extproc import app as root
-    from safeguards_extproc.telemetry import Metrics
-
-    if endpoint or embedded or not policy.models:
-        kind: ScorerKind = "embedded" if embedded else "triton"
-        settings = Settings(file, scorer=kind, triton=tuple(endpoint or ()), models=embedded or models)
-        yield root.scorer_of(settings, policy, Metrics())
-        return
-    from safeguards_extproc.local import triton
-    from safeguards_extproc.local.processes import PartFailed, ended_by_sigterm
-
-    hint = f"name a Triton that runs, --endpoint HOST:PORT, or do without: --embedded {models}"
-    with ended_by_sigterm(), tempfile.TemporaryDirectory(prefix="safeguards-eval-") as folder:
-        try:
-            running = triton.start(
-                models, Path(folder), only=triton.among(models, {one.model for one in policy.models})
-            )
-        except PartFailed as failed:
-            raise ConfigError(str(failed), where="--local", hint=hint) from None
-        try:
-            yield root.scorer_of(Settings(file, triton=(running.grpc,)), policy, Metrics())
-        finally:
-            running.stop()
 
 
 @policies.command()

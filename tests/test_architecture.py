@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "telemetry": "errors core __version__ *",
     "settings": "errors *",
     "adapters": "errors core ports rpc telemetry enforcement *",
-    "replay": "errors core ports wire detectors policy records *",
+    "replay": "errors core ports wire detectors policy records adapters *",
     "evaluate": "errors core ports wire detectors policy replay __version__ *",
     "local": "errors core ports wire replay settings *",
     "app": "errors core ports wire detectors policy records telemetry settings adapters replay enforcement "
@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "app_accounts": "errors core policy telemetry settings adapters enforcement *",
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
-    "cli_account cli_bulk cli_campaigns cli_keeper cli_limits cli_records __version__ *",
+    "cli_account cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_records cli_replay cli_scorer "
+    "__version__ *",
     "cli_say": "errors policy *",
     "cli_account": "errors core policy enforcement telemetry app_accounts cli_say *",
     "cli_bulk": "errors enforcement cli_account cli_say *",
@@ -48,6 +49,9 @@ MAY_IMPORT = {
     "cli_limits": "errors core policy enforcement adapters telemetry app_accounts cli_say *",
     "cli_records": "errors core records cli_say *",
     "cli_keeper": "settings telemetry app_keeper *",
+    "cli_capture": "errors replay cli_say *",
+    "cli_replay": "errors policy replay telemetry cli_say cli_scorer *",
+    "cli_scorer": "errors policy ports telemetry settings app local *",
     "__main__": "cli",
 }
 """Folder or module, then what it may import beside itself and the standard library; `*` is any other distribution."""

@@ -143,10 +143,9 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise ConfigError("cannot be read", where=str(path), hint=type(error).__name__) from error
 
 
-def parse(where: str, rows: Iterable[tuple[int, bytes]]) -> list[Exchange]:
-    """Exchanges of numbered lines; `where` names their source in errors."""
+def parsed(where: str, rows: Iterable[tuple[int, bytes]]) -> Iterator[Exchange]:
+    """Exchanges of numbered lines, each as it is read; `where` names their source in errors."""
     decoder = msgspec.json.Decoder(Exchange)
-    exchanges: list[Exchange] = []
     seen: dict[str, int] = {}
     for number, row in rows:
         place = f"{where}:{number}"
@@ -158,10 +157,14 @@ def parse(where: str, rows: Iterable[tuple[int, bytes]]) -> list[Exchange]:
         if exchange.id in seen:
             raise ConfigError(f"id {exchange.id!r} stands on line {seen[exchange.id]} too", where=place)
         seen[exchange.id] = number
-        exchanges.append(exchange)
-    if not exchanges:
+        yield exchange
+    if not seen:
         raise ConfigError("no exchange in it", where=where)
-    return exchanges
+
+
+def parse(where: str, rows: Iterable[tuple[int, bytes]]) -> list[Exchange]:
+    """Exchanges of numbered lines, all at once."""
+    return list(parsed(where, rows))
 
 
 def read(path: Path) -> list[Exchange]:
