@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "telemetry": "errors core __version__ *",
     "settings": "errors *",
     "adapters": "errors core ports rpc telemetry enforcement *",
-    "replay": "errors core ports wire detectors policy records adapters *",
+    "replay": "errors core ports wire detectors policy records enforcement adapters *",
     "evaluate": "errors core ports wire detectors policy replay __version__ *",
     "local": "errors core ports wire replay settings *",
     "app": "errors core ports wire detectors policy records telemetry settings adapters replay enforcement "

@@ -6,26 +6,23 @@ and those of its thousand resamples are the same few lines.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from safeguards_extproc.replay.intervals import Interval
+
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
-Interval = tuple[float, float]
 
 BINS = 15
 SHARE, RARE = 0.01, 0.001
 """Shares of negatives that may reach a threshold: 1 % and 0.1 %."""
 
 RESAMPLES, SEED = 1000, 20_240_601
-Z = 1.959963984540054
-"""The normal distribution's 97.5 % point."""
-
 AT_A_TIME = 200_000
 """Draws of the bootstrap that are held at once."""
 
@@ -151,16 +148,6 @@ def threshold(negative: Floats, share: float) -> float:
 def f1(hits: int, false: int, positives: int) -> float:
     """The harmonic mean of precision and recall, where `hits` of the positives and `false` negatives were named."""
     return 2 * hits / (hits + false + positives) if hits else 0.0
-
-
-def wilson(part: int, whole: int) -> Interval:
-    """Wilson's 95 % interval of a proportion: doi.org/10.1080/01621459.1927.10502953. (0, 1) where nothing is known."""
-    if not whole:
-        return 0.0, 1.0
-    share, spread = part / whole, Z * Z / whole
-    middle = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
-    return (max(0.0, middle - half) if part else 0.0), (min(1.0, middle + half) if part < whole else 1.0)
 
 
 def calibration(scores: Floats, labels: Bools) -> list[tuple[float, float, int]]:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from safeguards_extproc.core.decision import TERMINAL, Action
 from safeguards_extproc.evaluate import figures
-from safeguards_extproc.evaluate.figures import Bools, Floats, Interval
+from safeguards_extproc.evaluate.figures import Bools, Floats
 from safeguards_extproc.evaluate.lines import GROUPS, Sample
 from safeguards_extproc.evaluate.matching import ANY, Match, matches
 from safeguards_extproc.evaluate.play import Outcome
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.replay.intervals import Interval, wilson
 
 CASCADE = "cascade"
 """The detector whose score is that of the last model, in the policy's order, that was asked about a text."""
@@ -205,7 +206,7 @@ def share(which: Bools) -> Count:
 
 def proportion(part: int, whole: int) -> Count:
     """So many, of so many."""
-    return Count(part, part / whole if whole else 0.0, *figures.wilson(part, whole))
+    return Count(part, part / whole if whole else 0.0, *wilson(part, whole))
 
 
 def by_group(scored: Scored, chosen: Bools, name: str) -> dict[str, Tally]:

@@ -23,9 +23,9 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.local import processes, table
 from safeguards_extproc.local.processes import PartFailed, ended_by_sigterm
 from safeguards_extproc.local.stack import Plan, ScorerChoice, Stack, running
-from safeguards_extproc.replay.compare import Result, Summary, report, summarise
 from safeguards_extproc.replay.run import Target, run
 from safeguards_extproc.replay.traffic import Exchange, read
+from safeguards_extproc.replay.witnesses import Result, Summary, report, summarise
 
 
 @dataclass(frozen=True, slots=True)

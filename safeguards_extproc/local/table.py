@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from safeguards_extproc.core.record import Phase
-from safeguards_extproc.replay.compare import Result, Summary
 from safeguards_extproc.replay.outcome import Kind
 from safeguards_extproc.replay.requests import body_of, request
 from safeguards_extproc.replay.traffic import Transport
+from safeguards_extproc.replay.witnesses import Result, Summary
 
 STYLES = {
     "allow": "green",

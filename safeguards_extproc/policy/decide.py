@@ -210,12 +210,11 @@ def view(facts: Facts, kinds: frozenset[Kind], without: Collection[str] = ()) ->
 
 
 def failures(book: Book, facts: Facts) -> dict[str, str]:
-    """The policy's detectors that gave no answer somewhere, and their `on_failure`."""
+    """The policy's detectors that gave no answer somewhere, in its order, and their `on_failure`."""
     if not (facts.failed or facts.skipped):
         return {}
-    names = dict.fromkeys(facts.failed)
-    names.update((name, None) for name, reason in facts.skipped.items() if reason != NOT_NEEDED)
-    return {name: book.detectors[name].on_failure for name in names if name in book.detectors}
+    names = facts.failed.keys() | (name for name, reason in facts.skipped.items() if reason != NOT_NEEDED)
+    return {name: reach.on_failure for name, reach in book.detectors.items() if name in names}
 
 
 def fires_unknown(book: Book, rule: Rule, facts: Facts, broken: Mapping[str, str]) -> bool:

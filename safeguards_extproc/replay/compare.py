@@ -1,208 +1,175 @@
-"""What the filter did to an exchange, from three witnesses: the client, the model server, the decision record.
+"""What changes between two verdicts on each of many exchanges, counted as they come by.
 
-The client and the model server say what happened; the record only names what cannot be seen from outside (annotate,
-steer, reroute), and why. Where the record contradicts them, that is a miss.
+The one rule: memory does not grow with the number of exchanges, and the order in which they come does not matter, nor
+does it who counted them: two comparisons merge into what one would have counted.
 """
 
 from __future__ import annotations
 
+import hashlib
+import heapq
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import median, quantiles
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
-from safeguards_extproc.core.record import Phase, Record
-from safeguards_extproc.replay.outcome import Kind, Outcome
-from safeguards_extproc.replay.traffic import Exchange
+from safeguards_extproc.replay.histogram import Histogram
+from safeguards_extproc.replay.identities import Identities
+from safeguards_extproc.replay.verdict import MUST_ALLOW, MUST_BLOCK, Pair, Verdict
 
-_ENDINGS = frozenset({"block", "stop", "throttle", "suspend", "refuse"})
-_REFUSALS = {403: "suspend", 429: "throttle"}
-_UNSEEN = frozenset({"annotate", "redact", "steer", "reroute"})
+NEWLY_BLOCKED, NEWLY_ALLOWED, OTHERWISE = "newly blocked", "newly allowed", "changed otherwise"
 
+DIMENSIONS = ("route", "tenant", "rule", "category")
+"""By what changes are counted. Of rules and categories it is the one that led."""
 
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """What the model server saw of an exchange; `leaks` counts strings that should have been hidden from it."""
-
-    received: int = 0
-    bytes_sent: int = 0
-    finished: int = 0
-    cancelled: int = 0
-    leaks: int = 0
+EXAMPLES = 10
+"""Changed exchanges that are named, of each kind of change and rule."""
 
 
 @dataclass(slots=True)
-class Result:
-    """An exchange judged. `request` and `response` are what was done, "" where it cannot be known or did not happen.
-    `problems` says what is not as expected; empty if all is."""
-
-    exchange: Exchange
-    outcome: Outcome
-    reached: Reached | None
-    record: Record | None
-    request: str
-    response: str
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def rules(self) -> list[str]:
-        """Rules that took part, in both directions, shadow ones too."""
-        phases = (self.record.request, self.record.response) if self.record else ()
-        return [fired.rule for phase in phases for fired in phase.fired]
-
-
-def judge(exchange: Exchange, outcome: Outcome, reached: Reached | None, record: Record | None) -> Result:
-    """What was done, and whether it is what the exchange expects."""
-    result = Result(exchange, outcome, reached, record, *_done(outcome, reached, record))
-    result.problems = [*_missed(result), *_contradicted(result)]
-    return result
-
-
-def _done(outcome: Outcome, reached: Reached | None, record: Record | None) -> tuple[str, str]:
-    arrived = reached.received > 0 if reached else outcome.from_model
-    if outcome.kind is Kind.REFUSED and not arrived:
-        return _REFUSALS.get(outcome.status, "block"), ""
-    request = _unseen(record.request if record else None)
-    match outcome.kind:
-        case Kind.REFUSED:
-            return request, "block"
-        case Kind.STOPPED:
-            return request, "stop"
-        case Kind.ANSWER:
-            return request, _unseen(record.response if record else None)
-        case _:
-            return request if arrived else "", ""
-
-
-def _unseen(phase: Phase | None) -> str:
-    return phase.applied if phase and phase.applied in _UNSEEN else "allow"
-
-
-def _missed(result: Result) -> list[str]:
-    expect, outcome = result.exchange.expect, result.outcome
-    if outcome.kind is Kind.BROKEN:
-        return ["the answer was cut off"]
-    if expect is None:
-        return []
-    problems = [
-        f"{name} {done or 'not reached'}, not {wanted}"
-        for name, wanted, done in (
-            ("request", expect.request, result.request),
-            ("response", expect.response, result.response),
-        )
-        if wanted and wanted != done
-    ]
-    if expect.status and expect.status != outcome.status:
-        problems.append(f"status {outcome.status}, not {expect.status}")
-    if not expect.status and outcome.kind is Kind.ERROR:
-        problems.append(f"status {outcome.status}")
-    if result.reached and result.reached.leaks:
-        problems.append("the model saw what should have been hidden")
-    if any(text in outcome.seen.generated for text in expect.hidden):
-        problems.append("the client saw what should have been hidden")
-    if result.response == "allow" and outcome.from_model and outcome.kind is Kind.ANSWER and not _whole(result):
-        problems.append("the answer came changed")
-    return problems
-
-
-def _whole(result: Result) -> bool:
-    answer, seen = result.exchange.answer, result.outcome.seen
-    return all(text in seen.generated for text in (answer.text, answer.reasoning, *answer.choices))
-
-
-def _contradicted(result: Result) -> list[str]:
-    if result.record is None:
-        return []
-    recorded = result.record.outcome in _ENDINGS
-    ended = result.outcome.kind in (Kind.REFUSED, Kind.STOPPED)
-    return [] if recorded == ended else [f"the record says {result.record.outcome}"]
-
-
-@dataclass(slots=True)
-class Summary:
-    """Figures over all exchanges of a run."""
+class Tally:
+    """Exchanges: `changed` in any way, refused before and after, and those that only one of the two refuses."""
 
     exchanges: int = 0
-    as_expected: int = 0
-    missed: int = 0
-    unrecorded: int = 0
-    seconds: float = 0.0
-    requests: Counter[str] = field(default_factory=Counter)
-    responses: Counter[str] = field(default_factory=Counter)
-    rules: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
-    cancelled: int = 0
-    first_byte_ms: tuple[float, float] = (-1.0, -1.0)
-    duration_ms: tuple[float, float] = (-1.0, -1.0)
+    changed: int = 0
+    refused_before: int = 0
+    refused_after: int = 0
+    newly_blocked: int = 0
+    newly_allowed: int = 0
 
-    @property
-    def line(self) -> str:
-        """The line that a script can assert."""
-        return f"{self.exchanges} exchanges, {self.as_expected} as expected, {self.missed} missed"
+    def add(self, other: Tally) -> None:
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
-def summarise(results: Sequence[Result], seconds: float) -> Summary:
-    """Figures of a run that took `seconds`."""
-    summary = Summary(exchanges=len(results), seconds=seconds)
-    for result in results:
-        summary.missed += bool(result.problems)
-        summary.unrecorded += bool(result.outcome.safeguards_id) and result.record is None
-        summary.requests[result.request or "-"] += 1
-        summary.responses[result.response or "-"] += 1
-        summary.kinds[result.outcome.kind] += 1
-        summary.rules.update(set(result.rules))
-        summary.cancelled += bool(result.reached and result.reached.cancelled)
-    summary.as_expected = summary.exchanges - summary.missed
-    summary.first_byte_ms = _spread([result.outcome.first_byte_ms for result in results])
-    summary.duration_ms = _spread([result.outcome.duration_ms for result in results])
-    return summary
+class Example(NamedTuple):
+    """A changed exchange, by its record."""
+
+    order: str
+    id: str
+    producer: str
+    epoch: str
+    sequence: int
+    route: str
+    before: str
+    after: str
+    rule_before: str
+    rule_after: str
 
 
-def _spread(values: Sequence[float]) -> tuple[float, float]:
-    """Median and 95th percentile of what is not -1."""
-    known = [value for value in values if value >= 0]
-    if len(known) < 2:
-        return (known[0], known[0]) if known else (-1.0, -1.0)
-    return median(known), quantiles(known, n=20, method="inclusive")[-1]
+@dataclass(slots=True)
+class Comparison:
+    """`changes` counts outcomes before and after; `rules` the rules that led. `by` has a tally for each value of each
+    dimension. `labelled` has one for each label. `undecided` counts exchanges that could not be decided again, by the
+    reason: they are in no other count. `notes` counts what else somebody should know."""
+
+    identities: Identities = field(default_factory=Identities)
+    total: Tally = field(default_factory=Tally)
+    changes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rules: Counter[tuple[str, str]] = field(default_factory=Counter)
+    by: dict[str, dict[str, Tally]] = field(default_factory=lambda: {name: {} for name in DIMENSIONS})
+    labelled: dict[str, Tally] = field(default_factory=lambda: {MUST_BLOCK: Tally(), MUST_ALLOW: Tally()})
+    before_ms: Histogram = field(default_factory=Histogram)
+    after_ms: Histogram = field(default_factory=Histogram)
+    examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+    undecided: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+
+    def wants(self, pair: Pair) -> bool:
+        """Whether an exchange must be told by itself, with id, identity and time; of all others a number is enough."""
+        before, after = pair.before, pair.after
+        return not before.same(after) or self.identities.wants(before) or self.identities.wants(after)
+
+    def add(self, pair: Pair, count: int = 1) -> None:
+        """An exchange, or `count` of which nothing is told that is different."""
+        before, after, deserved = pair
+        tally, change = _tally(before, after, count)
+        self.total.add(tally)
+        self.changes[before.outcome, after.outcome] += count
+        self.rules[before.rule, after.rule] += count
+        self._of("route", before.route).add(tally)
+        self._of("tenant", before.tenant).add(tally)
+        self._led("rule", before.rule, after.rule, tally)
+        self._led("category", before.category, after.category, tally)
+        if deserved:
+            self.labelled[deserved].add(tally)
+        if before.latency_ms is not None:
+            self.before_ms.add(before.latency_ms)
+        if after.latency_ms is not None:
+            self.after_ms.add(after.latency_ms)
+        if change:
+            self._example(change, before, after)
+        if count == 1:
+            self.identities.add(before, after)
+
+    def add_all(self, pairs: Iterable[Pair]) -> None:
+        for pair in pairs:
+            self.add(pair)
+
+    def merge(self, other: Comparison) -> None:
+        """Count what `other` has counted."""
+        self.identities.merge(other.identities)
+        self.total.add(other.total)
+        for mine, theirs in ((self.by, other.by), ({"": self.labelled}, {"": other.labelled})):
+            for name, tallies in theirs.items():
+                for value, tally in tallies.items():
+                    mine[name].setdefault(value, Tally()).add(tally)
+        self.changes.update(other.changes)
+        self.rules.update(other.rules)
+        self.undecided.update(other.undecided)
+        self.notes.update(other.notes)
+        self.seen |= other.seen
+        self.before_ms.merge(other.before_ms)
+        self.after_ms.merge(other.after_ms)
+        for key, examples in other.examples.items():
+            mine_ = self.examples.setdefault(key, [])
+            self.examples[key] = heapq.nsmallest(EXAMPLES, {*mine_, *examples})
+
+    def _of(self, dimension: str, value: str) -> Tally:
+        tallies = self.by[dimension]
+        found = tallies.get(value)
+        if found is None:
+            found = tallies[value] = Tally()
+        return found
+
+    def _led(self, dimension: str, before: str, after: str, tally: Tally) -> None:
+        """To the one that led before what it no longer refuses, to the one that leads now what it newly refuses."""
+        if before == after:
+            if before:
+                self._of(dimension, before).add(tally)
+            return
+        if before:
+            was = Tally(tally.exchanges, tally.changed, tally.refused_before, 0, 0, tally.newly_allowed)
+            self._of(dimension, before).add(was)
+        if after:
+            now = Tally(tally.exchanges, tally.changed, 0, tally.refused_after, tally.newly_blocked, 0)
+            self._of(dimension, after).add(now)
+
+    def _example(self, change: str, before: Verdict, after: Verdict) -> None:
+        """Keep those whose ids have the smallest digests: a random choice that is the same in every order."""
+        kept = self.examples.setdefault((change, after.rule if change == NEWLY_BLOCKED else before.rule), [])
+        order = hashlib.blake2b(before.id.encode(errors="replace"), digest_size=8).hexdigest()
+        if len(kept) == EXAMPLES and order >= kept[-1].order:
+            return
+        names = (before.id, before.producer, before.epoch, before.sequence, before.route)
+        kept.append(Example(order, *names, before.outcome, after.outcome, before.rule, after.rule))
+        kept.sort()
+        del kept[EXAMPLES:]
 
 
-def report(results: Sequence[Result], summary: Summary) -> dict[str, Any]:
-    """A run as JSON: figures and verdicts, no text of any exchange."""
-    return {
-        "summary": {
-            "exchanges": summary.exchanges,
-            "as_expected": summary.as_expected,
-            "missed": summary.missed,
-            "unrecorded": summary.unrecorded,
-            "seconds": round(summary.seconds, 3),
-            "exchanges_per_second": round(summary.exchanges / summary.seconds, 2) if summary.seconds else 0,
-            "request": dict(summary.requests),
-            "response": dict(summary.responses),
-            "seen_by_client": dict(summary.kinds),
-            "rules": dict(summary.rules.most_common()),
-            "upstream_cancelled": summary.cancelled,
-            "first_byte_ms": _named(summary.first_byte_ms),
-            "duration_ms": _named(summary.duration_ms),
-        },
-        "exchanges": [_row(result) for result in results],
-    }
-
-
-def _named(spread: tuple[float, float]) -> Mapping[str, float]:
-    return {"p50": round(spread[0], 2), "p95": round(spread[1], 2)}
-
-
-def _row(result: Result) -> dict[str, Any]:
-    return {
-        "id": result.exchange.id,
-        "request": result.request,
-        "response": result.response,
-        "seen_by_client": result.outcome.kind,
-        "status": result.outcome.status,
-        "safeguards_id": result.outcome.safeguards_id,
-        "rules": result.rules,
-        "problems": result.problems,
-        "first_byte_ms": round(result.outcome.first_byte_ms, 2),
-        "duration_ms": round(result.outcome.duration_ms, 2),
-    }
+def _tally(before: Verdict, after: Verdict, count: int) -> tuple[Tally, str]:
+    """What an exchange adds, and what kind of change it is, "" for none."""
+    same, was, now = before.same(after), before.refused, after.refused
+    change = "" if same else NEWLY_BLOCKED if now > was else NEWLY_ALLOWED if was > now else OTHERWISE
+    return (
+        Tally(
+            count,
+            0 if same else count,
+            count if was else 0,
+            count if now else 0,
+            count if change == NEWLY_BLOCKED else 0,
+            count if change == NEWLY_ALLOWED else 0,
+        ),
+        change,
+    )

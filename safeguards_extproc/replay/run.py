@@ -12,10 +12,10 @@ import aiohttp
 
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.records.read import Reader
-from safeguards_extproc.replay.compare import Reached, Result, judge
 from safeguards_extproc.replay.outcome import Outcome, classify, read
 from safeguards_extproc.replay.requests import MODEL_HEADER, STATS_PATH, request
 from safeguards_extproc.replay.traffic import Exchange
+from safeguards_extproc.replay.witnesses import Reached, Result, judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from safeguards_extproc.evaluate.figures import (
     roc_auc,
     sure,
     threshold,
-    wilson,
 )
 
 Rows = list[tuple[int, bool]]
@@ -191,22 +190,3 @@ def test_every_figure_of_a_sample_is_the_figure_of_its_counts() -> None:
     assert {name: pytest.approx(float(figure(counted))) for name, figure in FIGURES.items()} == {
         name: getattr(known, name) for name in FIGURES
     }
-
-
-@given(st.integers(1, 2000).flatmap(lambda whole: st.tuples(st.integers(0, whole), st.just(whole))))
-def test_wilson_ends_where_the_test_of_a_proportion_does(pair: tuple[int, int]) -> None:
-    """At an end p of the interval the observed share is 1.96 standard errors of p away (its definition)."""
-    part, whole = pair
-    for end in wilson(part, whole):
-        if 0 < end < 1:
-            assert abs(part / whole - end) == pytest.approx(1.959964 * math.sqrt(end * (1 - end) / whole), rel=1e-4)
-    low, high = wilson(part, whole)
-    assert 0 <= low <= part / whole <= high <= 1
-
-
-def test_wilson_of_nothing() -> None:
-    """Anything may be."""
-    assert (0.0, 1.0) == wilson(0, 0)
-    low, high = wilson(0, 1000)
-    assert low == 0.0
-    assert pytest.approx(0.00383, abs=1e-5) == high

@@ -13,6 +13,7 @@ from safeguards_extproc.evaluate.lines import Sample
 from safeguards_extproc.evaluate.matching import Match
 from safeguards_extproc.evaluate.measure import Label, Measured, columns, measure, thresholds
 from safeguards_extproc.evaluate.play import Outcome
+from safeguards_extproc.replay.intervals import wilson
 from tests.evaluate.stand import POLICY
 
 
@@ -78,7 +79,7 @@ def test_what_the_policy_did() -> None:
     tally = measured().policy
     counts = (tally.blocked, tally.flagged, tally.decided, tally.allowed, tally.errors)
     assert [1, 2, 3, 3, 1] == [each.count for each in counts]
-    assert (0.2, *figures.wilson(1, 5)) == (tally.blocked.share, tally.blocked.low, tally.blocked.high)
+    assert (0.2, *wilson(1, 5)) == (tally.blocked.share, tally.blocked.low, tally.blocked.high)
     row = label("attack")
     assert (3, 1) == (row.policy["1"].texts, row.policy["1"].blocked.count)
     assert ["s"] == list(row.by_source["1"])

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from safeguards_extproc.core.record import FiredRule, Phase, Record
 from safeguards_extproc.local.table import curl, figures, samples, saw, table, why
-from safeguards_extproc.replay.compare import Reached, Result, judge, summarise
 from safeguards_extproc.replay.outcome import Kind, Outcome, Seen
 from safeguards_extproc.replay.traffic import Answer, Exchange, Expect, FormatName, Message
+from safeguards_extproc.replay.witnesses import Reached, Result, judge, summarise
 
 
 def result(

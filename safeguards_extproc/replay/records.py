@@ -1,0 +1,240 @@
+"""Replay through records: months of traffic decided again from Parquet files, with no text anywhere.
+
+The one rule: files are looked at one batch of rows at a time, and what is the same of many rows is counted once. Rows
+of a batch that differ in nothing but whose exchange they are become one pair; only those that a comparison wants by
+themselves are told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.records import table
+from safeguards_extproc.replay import settle
+from safeguards_extproc.replay.compare import Comparison
+from safeguards_extproc.replay.facts import lacking
+from safeguards_extproc.replay.recompute import (
+    INDIVIDUAL,
+    Decider,
+    Way,
+    group_names,
+    python_only,
+    query,
+    verdicts,
+)
+from safeguards_extproc.replay.verdict import Pair, Verdict, of
+
+BATCH = 131_072
+"""Rows that are looked at together."""
+
+MEMORY = "256MB"
+"""What the database may use beside them."""
+
+NOT_ENOUGH = "the record does not hold what decides it: a field is masked, or a rule drops items of an answer's list"
+
+Labels = Mapping[str, str]
+"""What an exchange deserves (Pair.deserved), by its record's id."""
+
+Told = Callable[[int], None]
+"""Hears how many rows have been decided since it was last told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """`after` decides again, and so does `against`, if given; otherwise before is what the records say."""
+
+    after: CompiledPolicy
+    against: CompiledPolicy | None = None
+
+    @property
+    def deciding(self) -> list[CompiledPolicy]:
+        return [self.after] if self.against is None else [self.against, self.after]
+
+
+def run(
+    files: Sequence[Path],
+    policies: Policies,
+    comparison: Comparison,
+    labels: Labels | None = None,
+    threads: int = 0,
+    told: Told = lambda rows: None,
+) -> None:
+    """Decide every record of the files again and count what changes. ConfigError if a file cannot be read."""
+    with duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False}) as db:
+        if threads:
+            db.execute(f"SET threads = {int(threads)}")
+        if labels:
+            rows = {"id": list(labels), "deserved": list(labels.values())}
+            db.register("labels", pa.table(rows, schema=pa.schema([("id", pa.string()), ("deserved", pa.string())])))
+        for group in groups(files):
+            _run_group(db, group, policies, comparison, labels or {}, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Files whose columns have the same types wherever they have the same name."""
+
+    files: tuple[Path, ...]
+    types: Mapping[str, str]
+
+    @property
+    def source(self) -> str:
+        names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in self.files)
+        return f"read_parquet([{names}], union_by_name = true)"
+
+
+def groups(files: Iterable[Path]) -> list[Group]:
+    """The files, together as far as their columns allow it, in order."""
+    found: list[tuple[list[Path], dict[str, str]]] = []
+    for file in files:
+        try:
+            schema = pq.read_schema(file)
+        except (OSError, pa.ArrowException) as error:
+            raise ConfigError(f"cannot be read: {type(error).__name__}", where=str(file)) from None
+        types = {name: _type(schema.field(name).type) for name in schema.names}
+        missing = [name for name in table.FIXED.names if name not in types]
+        if missing:
+            raise ConfigError(f"not a table of records: no column {missing[0]!r}", where=str(file))
+        for members, known in found:
+            if all(known.get(name, type_) == type_ for name, type_ in types.items()):
+                members.append(file)
+                known.update(types)
+                break
+        else:
+            found.append(([file], types))
+    return [Group(tuple(members), types) for members, types in found]
+
+
+def pairs(
+    records: Iterable[Record], policies: Policies, labels: Labels, undecided: Callable[[str], None]
+) -> Iterator[Pair]:
+    """Records decided one by one by the policies' own functions."""
+    for record in records:
+        reason = next(filter(None, (lacking(record, policy) for policy in policies.deciding)), None)
+        if reason is not None:
+            undecided(reason.value)
+            continue
+        said = of(record)
+        found = [_again(said, record, policy) for policy in policies.deciding]
+        yield Pair(found[0] if policies.against else said, found[-1], labels.get(record.id, ""))
+
+
+def _again(said: Verdict, record: Record, policy: CompiledPolicy) -> Verdict:
+    came = settle.decide(record, policy)
+    admitted = all(limit.allowed or not limit.enforced for limit in record.limits)
+    return replace(
+        said,
+        request=came.request,
+        response=came.response,
+        outcome=came.outcome,
+        rule=came.rule,
+        category=came.category,
+        judged=came.true and admitted,
+        latency_ms=None,
+    )
+
+
+def _type(type_: pa.DataType) -> str:
+    names = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.float64(): "DOUBLE", pa.bool_(): "BOOLEAN"}
+    return names.get(type_, str(type_))
+
+
+def _run_group(
+    db: duckdb.DuckDBPyConnection,
+    group: Group,
+    policies: Policies,
+    comparison: Comparison,
+    labels: Labels,
+    told: Told,
+) -> None:
+    deciders = [Decider.of(policy, group.types) for policy in policies.deciding]
+    comparison.seen |= {name for name in group.types if ".scores." in name}
+    names = group_names(deciders)
+    known: dict[tuple[object, ...], Pair] = {}
+    by_python = 0
+    reader = db.sql(query(group.source, deciders, "labels" if labels else "")).to_arrow_reader(BATCH)
+    for batch in reader:
+        by_python += _count(batch, names, deciders, policies, comparison, known)
+        told(batch.num_rows)
+    if by_python:
+        rows = db.sql(python_only(group.source, deciders)).to_arrow_reader(BATCH // 16)
+        records = (table.to_record(row) for batch in rows for row in batch.to_pylist(maps_as_pydicts="lossy"))
+        comparison.add_all(pairs(records, policies, labels, lambda reason: comparison.undecided.update([reason])))
+
+
+def _count(
+    batch: pa.RecordBatch,
+    names: Sequence[str],
+    deciders: Sequence[Decider],
+    policies: Policies,
+    comparison: Comparison,
+    known: dict[tuple[object, ...], Pair],
+) -> int:
+    """Count a batch; how many rows are left to be decided in Python."""
+    first, which, counts = distinct([batch.column(name) for name in names])
+    columns = [batch.column(name).take(pa.array(first)).to_pylist() for name in names]
+    latency = batch.column("latency_ms").to_numpy(zero_copy_only=False).astype(np.float64)
+    way = batch.column("way").to_numpy(zero_copy_only=False)
+    comparison.before_ms.add_all(latency[way == Way.SQL])
+    single = np.zeros(len(first), np.bool_)
+    found: list[Pair | None] = []
+    by_python = 0
+    for at, key in enumerate(zip(*columns, strict=True)):
+        row = dict(zip(names, key, strict=True))
+        if row["way"] != Way.SQL:
+            found.append(None)
+            by_python += int(counts[at]) if row["way"] == Way.PYTHON else 0
+            if row["way"] == Way.NOT:
+                comparison.undecided[NOT_ENOUGH] += int(counts[at])
+            continue
+        pair = known.get(key)
+        if pair is None:
+            said = verdicts(row, deciders)
+            before = said[0] if policies.against else verdicts(row, ())[0]
+            pair = known[key] = Pair(before, said[-1], str(row["deserved"]))
+        found.append(pair)
+        if comparison.wants(pair):
+            single[at] = True
+        else:
+            comparison.add(pair, int(counts[at]))
+    rows = np.flatnonzero(single[which])
+    who = (batch.column(name).take(pa.array(rows)).to_pylist() for name in INDIVIDUAL)
+    for number, (id_, producer, epoch, sequence, time, kind, subject) in zip(
+        which[rows], zip(*who, strict=True), strict=True
+    ):
+        told = found[number]
+        if told is not None:
+            one = {
+                "id": id_, "producer": producer, "epoch": epoch, "sequence": sequence, "time": time,
+                "kind": kind, "subject": subject,
+            }  # fmt: skip
+            comparison.add(Pair(replace(told.before, **one), replace(told.after, **one), told.deserved))
+    return by_python
+
+
+def distinct(columns: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Of rows of Arrow columns: the first row of each kind, the kind of each row, and how many there are of each."""
+    codes = np.zeros(len(columns[0]), np.int64)
+    size = 1
+    for column in columns:
+        encoded = column.dictionary_encode()
+        width = max(1, len(encoded.dictionary))
+        if size * width > 1 << 62:
+            codes = np.unique(codes, return_inverse=True)[1].astype(np.int64)
+            size = int(codes.max(initial=0)) + 1
+        codes = codes * width + encoded.indices.to_numpy(zero_copy_only=False)
+        size *= width
+    _, first, which, counts = np.unique(codes, return_index=True, return_inverse=True, return_counts=True)
+    return first, which, counts

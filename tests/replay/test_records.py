@@ -1,0 +1,105 @@
+"""Parquet files decided again: what is counted is what the policy's own function says of each record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.policy.account_document import EnforcementSpec, Rung, StrikeSpec
+from safeguards_extproc.records import table
+from safeguards_extproc.replay.compare import Comparison
+from safeguards_extproc.replay.histogram import Histogram
+from safeguards_extproc.replay.identities import Identities
+from safeguards_extproc.replay.records import Policies, distinct, groups, pairs, run
+from safeguards_extproc.replay.verdict import latency
+from tests.replay.random_records import Making
+from tests.replay.test_compare import shown
+
+LADDER = EnforcementSpec(strikes=[StrikeSpec()], ladder=[Rung(at=2.0, step="warn"), Rung(at=4.0, step="throttle")])
+
+
+def written(records: Sequence[Record], folder: Path, size: int = 150) -> list[Path]:
+    """Files of `size` records each."""
+    files = []
+    for start in range(0, len(records), size):
+        files.append(folder / f"{start}.parquet")
+        pq.write_table(table.table(records[start : start + size]), files[-1])
+    return files
+
+
+def by_hand(records: Sequence[Record], policies: Policies, labels: dict[str, str]) -> Comparison:
+    comparison = Comparison(Identities(LADDER, LADDER))
+    for pair in pairs(records, policies, labels, lambda reason: comparison.undecided.update([reason])):
+        comparison.add(pair._replace(before=pair.before) if policies.against else pair)
+    return comparison
+
+
+def counts(comparison: Comparison) -> object:
+    """All but latencies, which stand for themselves below."""
+    comparison.before_ms = Histogram()
+    return shown(comparison), sum(comparison.undecided.values())
+
+
+@pytest.mark.parametrize("against", [False, True])
+def test_files_are_counted_as_records_are(tmp_path: Path, against: bool) -> None:
+    """With labels, against what is recorded or against another policy: every count, example and identity."""
+    making = Making(21)
+    for _ in range(3):
+        policies = Policies(making.policy(), making.policy() if against else None)
+        records = [making.record() for _ in range(400)]
+        labels = {record.id: "block" if record.sequence % 2 else "allow" for record in records[:100]}
+        comparison = Comparison(Identities(LADDER, LADDER))
+        heard: list[int] = []
+        run(written(records, tmp_path), policies, comparison, labels, threads=1, told=heard.append)
+        assert sum(heard) == len(records)
+        assert counts(by_hand(records, policies, labels)) == counts(comparison)
+
+
+def test_latencies_are_those_of_the_records(tmp_path: Path) -> None:
+    """Each that was measured, once."""
+    making = Making(22, drops=False)
+    records = [making.record() for _ in range(200)]
+    for record in records:
+        record.masked, record.limits = [], []
+        record.request.account.uninspectable = record.response.account.uninspectable = ""
+    comparison = Comparison()
+    run(written(records, tmp_path), Policies(making.policy()), comparison)
+    measured = [ms for record in records if (ms := latency(record.request)) is not None]
+    expected = Histogram()
+    for ms in measured:
+        expected.add(ms)
+    assert expected.counts.tolist() == comparison.before_ms.counts.tolist()
+
+
+def test_files_of_other_types_are_read_apart(tmp_path: Path) -> None:
+    """A feature that is a number in one file and a word in another keeps its type in each."""
+    making = Making(23)
+    first, second = making.record(), making.record()
+    first.request.features, second.request.features = {"n": 1}, {"n": "one"}
+    files = written([first, second, first], tmp_path, size=1)
+    assert [(files[0], files[2]), (files[1],)] == [group.files for group in groups(files)]
+
+
+def test_what_is_no_table_of_records(tmp_path: Path) -> None:
+    """The file is named, whatever is wrong with it."""
+    other, broken = tmp_path / "other.parquet", tmp_path / "broken.parquet"
+    pq.write_table(pa.table({"a": [1]}), other)
+    broken.write_bytes(b"no")
+    for file in (other, broken, tmp_path / "gone.parquet"):
+        with pytest.raises(ConfigError, match=file.name):
+            groups([file])
+
+
+def test_rows_that_differ_in_nothing_are_one() -> None:
+    """The first of each kind, the kind of each row, and how many; with more kinds than 64 bits count, too."""
+    columns = [pa.array([f"{at}-{at * 7 % 5}" for at in (1, 2, 1, 3, 2)]) for _ in range(40)]
+    first, which, how_many = distinct(columns)
+    assert ([0, 1, 3], [0, 1, 0, 2, 1], [2, 2, 1]) == (first.tolist(), which.tolist(), how_many.tolist())
+    wide = [pa.array(list(range(3000))) for _ in range(8)]
+    assert list(range(3000)) == sorted(distinct(wide)[0].tolist())
