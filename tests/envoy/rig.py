@@ -24,7 +24,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.local import envoy, processes, triton
 from safeguards_extproc.local.processes import Part
+from safeguards_extproc.records.encode import from_json
 from safeguards_extproc.records.read import Reader
+from safeguards_extproc.records.segments import read, segments
 from safeguards_extproc.replay.requests import STATS_PATH
 from safeguards_extproc.replay.traffic import write as write_traffic
 from tests.envoy import rules, scenes
@@ -63,6 +65,8 @@ class Filter:
         return found[0]
 
     def all_records(self) -> list[Record]:
+        if self.records.is_dir():
+            return [from_json(each) for one in segments(self.records) for each in read(one.path)]
         return list(Reader([self.records])) if self.records.exists() else []
 
     def metric(self, name: str, **labels: str) -> float:
@@ -92,19 +96,20 @@ def serve(
     drain_delay_s: float = 0.0,
     drain_limit_s: float = 2.0,
     records: Path | None = None,
+    sink: str = "records",
     options: Sequence[str] = (),
     within: Sequence[str] = (),
 ) -> Filter:
     """Start `python -m safeguards_extproc serve` on a socket; returns once it takes connections.
 
-    Its log lies beside its policy, as do its records unless they are to be elsewhere. `options` are more of its own;
-    `within` is a program that runs it.
+    Its log lies beside its policy, as do its records unless they are to be elsewhere; `sink` is the option that asks
+    for them. `options` are more of its own; `within` is a program that runs it.
     """
     folder = policy.parent
     health, metrics = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
     records = records or folder / f"{socket.stem}.jsonl"
     argv = [*within, sys.executable, "-m", "safeguards_extproc", "serve", "--policy", str(policy)]
-    argv += ["--listen", f"unix://{socket}", "--health", health, "--metrics", metrics, "--records", str(records)]
+    argv += ["--listen", f"unix://{socket}", "--health", health, "--metrics", metrics, f"--{sink}", str(records)]
     argv += ["--drain-delay", str(drain_delay_s), "--drain-limit", str(drain_limit_s)]
     argv += [*(["--triton", triton_at] if triton_at else []), *options]
     log = folder / f"{socket.stem}.{time.monotonic_ns()}.log"

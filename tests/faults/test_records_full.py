@@ -27,10 +27,14 @@ SIZE = 64 << 10
 OWN_DISK = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
 """Runs a program for which we may mount a disk that nobody else sees, and that goes when it ends."""
 
+PLACES = {"records": "records.jsonl", "spool": "spool"}
+"""What keeps records, and where on that disk."""
+
+POLICIES = ("go-on", "refuse")
 Disk = tuple[Filter, Path]
 
 
-@pytest.fixture(params=["go-on", "refuse"])
+@pytest.fixture(params=[*(("records", policy) for policy in POLICIES), ("spool", "refuse")], ids="-".join)
 def disk(request: pytest.FixtureRequest, rig: Rig, blind: Blind, tmp_path: Path) -> Disk:
     """A filter whose records lie on a small disk of its own, and that disk."""
     mount = f"mount -t tmpfs -o size={SIZE} none {tmp_path / 'disk'}"
@@ -39,8 +43,9 @@ def disk(request: pytest.FixtureRequest, rig: Rig, blind: Blind, tmp_path: Path)
     if tried.returncode:
         pytest.skip(f"no disk can be mounted here: {tried.stderr.strip()}")
     within = [*OWN_DISK, f'{mount} && exec "$@"', "sh"]
-    records, options = tmp_path / "disk" / "records.jsonl", ["--on-record-failure", request.param]
-    one = blind.start(rules.words("nothing"), records=records, options=options, within=within)
+    sink, policy = request.param
+    records, options = tmp_path / "disk" / PLACES[sink], ["--on-record-failure", policy]
+    one = blind.start(rules.words("nothing"), records=records, sink=sink, options=options, within=within)
     seen = Path(f"/proc/{one.part.process.pid}/root{tmp_path}/disk")
     one.records = seen / records.name
     return one, seen
@@ -61,10 +66,15 @@ def fill(path: Path) -> None:
         file.writelines(itertools.repeat(bytes(1024)))
 
 
+def failing(one: Filter) -> bool:
+    """Whether records cannot be written now."""
+    return bool(sum(one.metric("safeguards_degraded", what=sink) for sink in PLACES))
+
+
 def starve(rig: Rig, one: Filter) -> list[str]:
     """Ask until a record finds no room, which costs no answer; the ids."""
     ids = []
-    while not one.metric("safeguards_degraded", what="records"):
+    while not failing(one):
         status, id_ = ask(rig)
         assert 200 == status
         ids.append(id_)
@@ -88,7 +98,7 @@ def back(rig: Rig, one: Filter) -> list[str]:
 
     def written() -> bool:
         ids.append(ask(rig)[1])
-        return not one.metric("safeguards_degraded", what="records")
+        return not failing(one)
 
     until(written, "records are written again")
     status, id_ = ask(rig)
@@ -111,6 +121,7 @@ def test_the_disk_is_full_for_a_while(rig: Rig, disk: Disk) -> None:
     assert 0 == one.metric("safeguards_records_lost_total")
 
 
+@pytest.mark.parametrize("disk", [("records", policy) for policy in POLICIES], ids="-".join, indirect=True)
 def test_the_records_themselves_fill_the_disk(rig: Rig, disk: Disk) -> None:
     """Who deletes them makes room: the filter lets go of the deleted file, and what had waited is in the next one."""
     one, folder = disk
