@@ -15,7 +15,7 @@ from safeguards_extproc.rpc.status import Status
 def test_an_answer_begins_as_grpc_wants_it() -> None:
     """Status 200, the content type, and that messages are to come uncompressed."""
     expected = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-accept-encoding", "identity")]
-    assert expected == list(Decoder().decode(status.BEGIN))
+    assert expected == [(str(name), str(value)) for name, value in Decoder().decode(status.BEGIN)]
 
 
 @given(text=st.text(max_size=400), code=st.sampled_from(Status))
