@@ -34,7 +34,7 @@ replay: $(READY) ## decide CAPTURE=file again: POLICY=new.yaml, AGAINST=old.yaml
 	  $(if $(AGAINST),--against $(AGAINST)) $(if $(filter embedded,$(SCORER)),--embedded triton_models) \
 	  $(if $(filter local,$(SCORER)),--local)
 
-check: $(READY) ## format, lint, types, and every test that is quick and starts no other program; under a minute
+check: $(READY) ## format, lint, types, and every test that takes no time and starts no other program
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy

@@ -6,6 +6,7 @@ Before anything imports gRPC: its fork handlers may hang or abort a child that s
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,18 @@ if TYPE_CHECKING:
     from tests.envoy.rig import Rig
 
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
+QUICK = "not real and not long"
+"""What `make check` selects."""
+
+_LEFT_OUT = re.compile(r"^pytestmark = .*(?:\n .*)*pytest\.mark\.(?:real|long)\b", re.MULTILINE)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A module of which no test would be selected is not imported: torch and the SDKs take longer than quick tests."""
+    if config.option.markexpr == QUICK and collection_path.suffix == ".py":
+        return True if _LEFT_OUT.search(collection_path.read_text(encoding="utf-8")) else None
+    return None
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from safeguards_extproc.core.account import Step
 from safeguards_extproc.enforcement.ledger import Ledger
 from tests import redis_server
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory):

@@ -64,7 +64,7 @@ async def use(url, policy):
 
 
 def test_where_limits_stand_is_explained_and_nothing_is_taken(policy, tmp_path):
-    """Of those limits that count the identities that are named; looking twice says the same."""
+    """Of those limits that count the identities that are named; what is left is never less for having looked."""
     with redis_server.running(tmp_path / "redis") as server:
         asyncio.run(use(server.url, policy))
         command = ("explain", "--policy", policy, "--redis", server.url, "key=k1")
@@ -74,7 +74,7 @@ def test_where_limits_stand_is_explained_and_nothing_is_taken(policy, tmp_path):
     rows = {row["name"]: row for row in json.loads(first.stdout)}
     assert set(rows) == {"requests", "tokens"}
     assert (rows["tokens"]["state"], rows["tokens"]["left"]) == ("over", 0)
-    assert [row["left"] for row in json.loads(again.stdout)] == [row["left"] for row in rows.values()]
+    assert all(row["left"] >= rows[row["name"]]["left"] for row in json.loads(again.stdout))
     assert "standing: throttled, 50% of every limit is left to it" in table.stdout
     assert keys == []
 

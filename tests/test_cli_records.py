@@ -18,6 +18,8 @@ from safeguards_extproc.records.encode import from_json, to_json
 from safeguards_extproc.records.stores import open_store
 from tests.records.sealing import EPOCH, in_store, key, record, segment
 
+pytestmark = pytest.mark.long
+
 
 def said(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["records", *map(str, arguments)])

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from safeguards_extproc import wire
 from safeguards_extproc.adapters.reader_frames import HEAD, Joiner, of_task
 from safeguards_extproc.adapters.reader_process import serve
 from safeguards_extproc.core.aside import Parse, Parsed, Rewrite, Task
 from safeguards_extproc.core.text import Direction
 from tests.adapters import wicked_wire
+
+pytestmark = pytest.mark.long
 
 CHAT = wire.FORMATS["openai_chat"]
 BODY = b'{"model": "m", "messages": [{"role": "user", "content": "hello"}]}'

@@ -12,6 +12,8 @@ from safeguards_extproc.core.scan import Scan
 from safeguards_extproc.core.text import Direction, Document, Kind, Segment
 from tests.world import WordPolicy
 
+pytestmark = pytest.mark.long
+
 KINDS = (Kind.USER, Kind.TOOL_CALL, Kind.SYSTEM)
 WINDOWS = Windowing(first=16, largest=64, overlap=8)
 RUNS = ("words and more words ", "nospaceatall", "a", "\n", "FORBIDDEN ")

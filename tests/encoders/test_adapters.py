@@ -9,6 +9,8 @@ from encoders.adapters import Adapted, adapters, add_adapters, merge, set_adapte
 from encoders.bert import Encoder, from_published
 from tests.encoders.tiny import CONFIG, published
 
+pytestmark = pytest.mark.long
+
 IDS = torch.arange(24).view(2, 12) + 4
 
 

@@ -14,6 +14,8 @@ from encoders.checkpoint import installed
 from encoders.reading import Reader, Reading
 from tests.encoders.tiny import CONFIG, published
 
+pytestmark = pytest.mark.long
+
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))["cases"]
 
 

@@ -14,6 +14,8 @@ from encoders.checkpoint import BadCheckpoint, installed, load, revision
 from encoders.head import platt
 from tests.encoders.tiny import make_base, make_model
 
+pytestmark = pytest.mark.long
+
 LABELS = ("attack", "hate", "toxic")
 IDS = torch.arange(20).view(2, 10) + 4
 MASK = torch.tensor([[True] * 10, [True] * 4 + [False] * 6])

@@ -10,6 +10,8 @@ from encoders.classifier import Classifier
 from encoders.reading import Reading, Windows
 from tests.encoders.tiny import make_base, make_model
 
+pytestmark = pytest.mark.long
+
 LABELS = ("attack", "hate", "toxic")
 TEXTS = [b"", b"a", b"what is this", b"\xff\xfe", "日本 🙂".encode(), b"long " * 300, b"x" * 2000, b"a b c " * 9] * 3
 

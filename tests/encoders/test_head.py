@@ -7,6 +7,8 @@ import torch
 
 from encoders.head import Calibration, platt
 
+pytestmark = pytest.mark.long
+
 
 def test_two_knots_are_a_temperature_and_a_bias() -> None:
     """sigmoid(logit / temperature + bias), label by label, far outside the knots as well."""

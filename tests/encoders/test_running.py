@@ -14,6 +14,8 @@ from encoders.reading import Reading
 from encoders.running import AnyShape, FixedShapes, Forward, runner
 from tests.encoders.tiny import make_base, make_model
 
+pytestmark = pytest.mark.long
+
 
 def forward(folder: Path, reading: Reading) -> Forward:
     make_model(folder, make_base(folder / "base"), ["a", "b"], reading)

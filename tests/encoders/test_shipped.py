@@ -16,6 +16,8 @@ from safeguards_extproc.core.decision import Model
 from safeguards_extproc.local.triton import available, start
 from tests.adapters.kserve_fake import until
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).parents[2] / "triton_models"
 PROMPT = "Could you tell me how bread is made?"
 TEXTS = {

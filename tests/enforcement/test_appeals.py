@@ -9,6 +9,8 @@ from safeguards_extproc.enforcement.events import Kind
 from safeguards_extproc.errors import NotAllowed
 from tests.enforcement.given import event, kinds, ledger, told
 
+pytestmark = pytest.mark.long
+
 
 def test_appeals(url):
     """Nobody decides about their own act; what is overturned is undone, with what followed; what is upheld stays."""

@@ -14,6 +14,8 @@ from safeguards_extproc.enforcement.ledger import Ledger
 from safeguards_extproc.enforcement.sightings import Member, Sighting
 from safeguards_extproc.policy.account_document import Rung
 
+pytestmark = pytest.mark.long
+
 NOW = 1_800_000_000.0
 LADDER = [Rung(at=2.0, step="throttle")]
 

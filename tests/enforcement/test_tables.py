@@ -15,6 +15,8 @@ from safeguards_extproc.enforcement.tables import APPEND_ONLY, connect
 from safeguards_extproc.errors import ConfigError, StoreError
 from tests.enforcement.given import LADDER, START, event, ledger, told
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

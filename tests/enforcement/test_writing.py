@@ -15,6 +15,8 @@ from safeguards_extproc.errors import NotAllowed
 from safeguards_extproc.policy.account_document import Rung
 from tests.enforcement.given import event, kinds, ledger, told
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

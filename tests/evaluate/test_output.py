@@ -10,6 +10,8 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.evaluate.output import Files, check, write
 from tests.evaluate.test_run import evaluated
 
+pytestmark = pytest.mark.long
+
 
 async def test_what_is_wanted_is_written(tmp_path: Path) -> None:
     """JSON, a page and a picture for each label that has figures."""

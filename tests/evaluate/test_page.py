@@ -12,6 +12,8 @@ from safeguards_extproc.evaluate.page import page
 from safeguards_extproc.evaluate.report import Report
 from tests.evaluate.test_run import evaluated, reported
 
+pytestmark = pytest.mark.long
+
 NASTY = "<script>alert('x')</script>\"&"
 
 

@@ -12,6 +12,8 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.evaluate.figures import auprc
 from safeguards_extproc.evaluate.plots import Curve, available, draw, points
 
+pytestmark = pytest.mark.long
+
 SCORES = np.array([0.9, 0.8, 0.8, 0.3, 0.1], np.float32)
 LABELS = np.array([True, True, False, True, False])
 CURVE = Curve("screen.attack", SCORES, LABELS)

@@ -22,6 +22,8 @@ from tests.contract.exchange_contract import PATHS
 from tests.evasions.scene import ATTACKS, HARMLESS, WORD, Sent, ask, passed, refused
 from tests.playbook import Conversation
 
+pytestmark = pytest.mark.long
+
 SAID = [
     "zero-width space",
     "cyrillic",

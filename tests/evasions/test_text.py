@@ -38,6 +38,8 @@ from tests.evasions.scene import (
 )
 from tests.playbook import RESPONSE, Conversation, response_headers
 
+pytestmark = pytest.mark.long
+
 DISGUISES: dict[int, tuple[str, ...]] = {
     42: (
         "zero-width space",

@@ -37,6 +37,8 @@ from tests.evasions.scene import (
 )
 from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
 
+pytestmark = pytest.mark.long
+
 
 def encoded(name: str, *layers, says: str | None = None):
     """The body in layers of compression, and a header that names them, or says something else."""

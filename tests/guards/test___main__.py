@@ -14,6 +14,8 @@ from guards.rows import ROWS, Classifier, labels
 from safeguards_extproc.adapters.kserve import Profile, read_profile
 from tests.guards.tiny import make
 
+pytestmark = pytest.mark.long
+
 
 def profile(text: str) -> Profile:
     """What the filter reads in a config.pbtxt."""

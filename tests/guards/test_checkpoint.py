@@ -16,6 +16,8 @@ from guards.rows import ROWS
 from tests.guards.conftest import short
 from tests.guards.tiny import make
 
+pytestmark = pytest.mark.long
+
 NAME = "llama-guard-3"
 
 

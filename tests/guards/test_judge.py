@@ -13,6 +13,8 @@ from guards.judge import Endpoint, JudgeClient, Unavailable, read
 from guards.rows import POLICY, ROWS, Judge
 from tests.guards.endpoint import KEY, Seen, answer, serving
 
+pytestmark = pytest.mark.long
+
 JUDGE = cast(Judge, ROWS["judge"])
 
 

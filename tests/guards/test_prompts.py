@@ -17,6 +17,8 @@ from guards.rows import ROWS, Writer
 from tests.guards.conftest import Made
 from tests.guards.tiny import CONTROL
 
+pytestmark = pytest.mark.long
+
 WRITERS = [name for name, row in ROWS.items() if isinstance(row, Writer)]
 Encode = Callable[[str], list[int]]
 

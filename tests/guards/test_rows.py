@@ -11,6 +11,8 @@ import transformers
 from guards.rows import ROWS, Ask, Classifier, Judge, Writer, labels
 from tests.guards.tiny import MODELS
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 

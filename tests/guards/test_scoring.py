@@ -14,6 +14,8 @@ from guards.scoring import Floats, Guard
 from tests.guards.conftest import Made
 from tests.guards.tiny import CONTROL
 
+pytestmark = pytest.mark.long
+
 WRITERS = [name for name, row in ROWS.items() if isinstance(row, Writer)]
 TEXTS = [b"hello", b"", b"#%&?" * 20, "schön 🎉".encode(), b"\xff\xfe", b"x" * 30]
 PROMPTS = [b"", b"why?", b"#%&?" * 30, b"", b"a", b""]

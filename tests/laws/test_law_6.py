@@ -26,6 +26,8 @@ from tests.faults.witness import STRICT, Witness
 from tests.laws.test_laws import often
 from tests.playbook import REQUEST, chunks, request_headers
 
+pytestmark = pytest.mark.long
+
 quick = settings(
     max_examples=400,
     deadline=None,

@@ -21,6 +21,8 @@ from tests.core.test_admission import Header, charged, no, yes
 from tests.playbook import REQUEST, Conversation
 from tests.world import WordPolicy, plain_request, plain_stream
 
+pytestmark = pytest.mark.long
+
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SCREEN = Model("screen", "screen", 100)

@@ -41,6 +41,8 @@ from tests.core.test_listing import BAD, MAIL, answer, policy, search
 from tests.playbook import REQUEST, RESPONSE, Conversation
 from tests.world import PLAIN_WIRE, Plain, WordPolicy, plain_request
 
+pytestmark = pytest.mark.long
+
 quick = settings(
     max_examples=100,
     deadline=None,

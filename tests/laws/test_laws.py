@@ -38,6 +38,8 @@ from safeguards_extproc.core.windows import Window
 from tests.playbook import REQUEST, RESPONSE, Conversation, chunks, request_headers, response_headers
 from tests.world import DONE, WordPolicy, event, plain_request
 
+pytestmark = pytest.mark.long
+
 WINDOWS = Windowing(first=6, largest=24, overlap=12, flush_ms=50)
 SCREEN = Model("screen", "screen", 100)
 WORDS = {"FORBIDDEN": Action.BLOCK, "SECRET": Action.REDACT, "ODD": Action.ANNOTATE}

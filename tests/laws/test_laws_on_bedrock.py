@@ -21,6 +21,8 @@ from tests.faults.mutations import ADDRESS, MARKER
 from tests.faults.witness import STRICT
 from tests.playbook import REQUEST, Conversation, request_headers
 
+pytestmark = pytest.mark.long
+
 PATH = "/model/demo/converse-stream"
 ASK = json.dumps({"messages": [{"role": "user", "content": [{"text": "hello"}]}]}).encode()
 RUN = "a run of words that says nothing at all and is as long as a window "

@@ -31,6 +31,8 @@ from tests.laws.test_laws import WINDOWS, WORDS, answers, asks, decision, must_b
 from tests.playbook import RESPONSE, Conversation, chunks, response_headers
 from tests.world import CASCADE, Condition, WordPolicy, above, plain_request
 
+pytestmark = pytest.mark.long
+
 NAMES = ("screen", "guard", "judge", "aside")
 LEVELS = st.sampled_from([0.0, 0.3, 0.6, 1.1])
 

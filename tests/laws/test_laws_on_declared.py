@@ -26,6 +26,8 @@ from safeguards_extproc.policy.load import parse
 from safeguards_extproc.wire import lists
 from tests.playbook import Conversation
 
+pytestmark = pytest.mark.long
+
 POLICY = parse(
     """
 version: 1

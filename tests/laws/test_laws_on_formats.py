@@ -37,6 +37,8 @@ from tests.faults.mutations import ADDRESS, MARKER, PATHS, Case
 from tests.faults.witness import STRICT, Witness, step
 from tests.playbook import REQUEST, RESPONSE, Conversation, chunks, request_headers, response_headers
 
+pytestmark = pytest.mark.long
+
 quick = settings(
     max_examples=50,
     deadline=None,

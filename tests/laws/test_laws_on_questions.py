@@ -24,6 +24,8 @@ from tests.laws.test_laws import WINDOWS, answers, decision, must_bite, quick, s
 from tests.playbook import REQUEST, RESPONSE, Conversation, chunks, request_headers, response_headers
 from tests.world import DONE, WordPolicy, above, event, plain_request
 
+pytestmark = pytest.mark.long
+
 PAIR = Model("pair", "pair", 100, request=False, exchange=True)
 SCREEN = Model("screen", "screen", 100)
 GUARD = Model("guard", "guard", 100, request=False, exchange=True, escalation=Escalation(frozenset({"screen"})))

@@ -20,6 +20,8 @@ from tests.faults.witness import STRICT
 from tests.playbook import REQUEST, Conversation, request_headers
 from tests.wire.sdk_shapes import strings
 
+pytestmark = pytest.mark.long
+
 ASK = b'{"model":"demo","input":"hello","stream":true}'
 RUN = "a run of words that says nothing at all and is as long as a window "
 WORDS = st.lists(st.sampled_from(["plain ", RUN, "ü字🌊 ", f"{ADDRESS} "]), min_size=1, max_size=8).map("".join)

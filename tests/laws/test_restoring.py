@@ -31,6 +31,8 @@ from tests.laws import test_laws_on_formats as formats
 from tests.laws import test_laws_on_responses as responses
 from tests.playbook import REQUEST, Conversation, chunks, request_headers
 
+pytestmark = pytest.mark.long
+
 POLICY = load.parse(
     """
 version: 1

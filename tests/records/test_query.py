@@ -16,6 +16,8 @@ from safeguards_extproc.records.stores import Store, open_store
 from tests.records.object_store import s3
 from tests.records.sealing import record, segment
 
+pytestmark = pytest.mark.long
+
 
 def exchanges() -> list[Record]:
     """An hour in two regions: some are blocked, one would have been."""

@@ -11,6 +11,8 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.records.stores import Entry, Store, open_store
 from tests.records.object_store import s3
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(params=["folder", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:

@@ -17,6 +17,8 @@ from safeguards_extproc.core.record import Account, ChannelAccount, FiredRule, P
 from safeguards_extproc.records import table
 from tests.records.samples import RECORDS
 
+pytestmark = pytest.mark.long
+
 
 def through_parquet(records: list[Record]) -> list[dict[str, Any]]:
     """The rows that a reader of the file sees."""

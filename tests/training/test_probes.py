@@ -7,7 +7,11 @@ import random
 import re
 from pathlib import Path
 
+import pytest
+
 from training.grammar import LABELS, read_all
+
+pytestmark = pytest.mark.long
 
 PROBES = Path(__file__).parents[2] / "training" / "probes"
 DRAWS = 3

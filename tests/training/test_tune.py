@@ -14,6 +14,8 @@ from tests.encoders.tiny import make_base
 from training.loss import MISSING, balance, masked_loss, targets
 from training.tune import Network, Recipe, Taught, batches, calibrate, fit, prepare
 
+pytestmark = pytest.mark.long
+
 LABELS = ("bad", "rude")
 RECIPE = Recipe(tokens=512, most=16, longest=32, rate=0.02, rank=4, alpha=8.0, width=16, drop=0.0)
 

@@ -9,6 +9,8 @@ from bench.campaigns import QUERIES, SPECS, Seen, day, play
 from safeguards_extproc.enforcement.campaigns import near_duplicates, probing, template
 from safeguards_extproc.enforcement.sketch import Sketcher
 
+pytestmark = pytest.mark.long
+
 HONEST = 4000
 
 
