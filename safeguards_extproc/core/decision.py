@@ -173,12 +173,16 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Windowing:
-    """How text is cut: characters, and milliseconds after which a slow stream's waiting text is classified anyway."""
+    """How text is cut: characters, and milliseconds after which a slow stream's waiting text is classified anyway.
+
+    `paragraphs`: models read each paragraph of a request's windows by itself, too.
+    """
 
     first: int = 160
     largest: int = 1200
     overlap: int = 200
     flush_ms: int = 60
+    paragraphs: bool = False
 
 
 @dataclass(frozen=True, slots=True)

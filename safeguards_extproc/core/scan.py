@@ -28,6 +28,7 @@ from safeguards_extproc.core.decision import (
 from safeguards_extproc.core.effects import Cancel, Classify, Effect, Spare
 from safeguards_extproc.core.listing import Listing
 from safeguards_extproc.core.marks import Marks
+from safeguards_extproc.core.paragraphs import paragraphs
 from safeguards_extproc.core.placeholders import NOTHING as NO_ORIGINALS
 from safeguards_extproc.core.placeholders import Originals
 from safeguards_extproc.core.question import Question
@@ -101,6 +102,7 @@ class Scan:
         # A first window that is small lets an answer begin early; a request is there as a whole.
         first = max(windowing.first, windowing.largest) if direction is Direction.REQUEST else 0
         self._windows = Windows(windowing, self._tail, first)
+        self._paragraphs = windowing.paragraphs and direction is Direction.REQUEST
         self._order: deque[_Pending | Unread] = deque()
         self._unseen: deque[_Pending] = deque()
         self._looked = 0
@@ -334,6 +336,9 @@ class Scan:
             views = self._policy.views(window.text) if due else ()
             pending.findings = self._policy.find(kind, window.text, views)
             self._looked += weight(window.text, len(pending.findings.spans))
+            if due and self._paragraphs:
+                plain = views[min(1, len(views) - 1)]  # what is hidden has its paragraphs where it is plain
+                views = (*views, *paragraphs(plain, begins=window.start == window.lead, ends=window.last))
             if not due:
                 pending.results = ()
             elif not self._conditions:

@@ -3,6 +3,8 @@
 import itertools
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from safeguards_extproc.core.decision import Action, Model, Result, Windowing
 from safeguards_extproc.core.effects import Cancel, Classify
@@ -205,6 +207,44 @@ class Decoding(WordPolicy):
 
     def find(self, kind, text, views=()):
         return super().find(kind, views[-1] if views else text)
+
+
+PADDED = "Monday was a very quiet day.\n\nwhat is BAD for a neighbour?\n\nTuesday was a quiet day too, and so"
+
+
+def asked(policy, chunks, direction=Direction.REQUEST, **windowing):
+    out = []
+    it = Scan(policy, direction, Windowing(**{"largest": 100, "overlap": 20, **windowing}), itertools.count(1), out)
+    for chunk in chunks:
+        it.push(said(chunk, (Kind.USER, "0")))
+    it.close_all()
+    return [effect.texts for effect in out if isinstance(effect, Classify)]
+
+
+def test_paragraphs_of_a_request_are_read_by_themselves():
+    """Beside the window, by the same models; not where the route does not say so, and not of an answer."""
+    policy = WordPolicy({}, models=[SCREEN])
+    apart = ["Monday was a very quiet day.", "what is BAD for a neighbour?", "Tuesday was a quiet day too, and so"]
+    assert [(PADDED, *apart)] == asked(policy, [PADDED], paragraphs=True)
+    assert [(PADDED,)] == asked(policy, [PADDED])
+    assert [(PADDED,)] == asked(policy, [PADDED], Direction.RESPONSE, first=100, paragraphs=True)
+
+
+def test_paragraphs_of_what_is_hidden_are_read_where_it_is_plain():
+    """Those of the decoded view: nothing is gained by encoding the padding as well."""
+    (texts,) = asked(Decoding({}, models=[SCREEN]), [PADDED.lower()], paragraphs=True)
+    assert (PADDED.lower(), PADDED.upper()) == texts[:2]
+    assert "WHAT IS BAD FOR A NEIGHBOUR?" in texts[2:]
+
+
+@given(st.lists(st.integers(0, 3 * len(PADDED)), max_size=5))
+@settings(max_examples=30)
+def test_chunks_change_no_paragraph(cuts):
+    """Law 1: a body that comes in pieces asks models the same."""
+    policy, text = WordPolicy({}, models=[SCREEN]), PADDED * 3
+    ends = [0, *sorted(cuts), len(text)]
+    chunks = [text[begin:end] for begin, end in itertools.pairwise(ends)]
+    assert asked(policy, [text], paragraphs=True) == asked(policy, chunks, paragraphs=True)
 
 
 @pytest.mark.parametrize(("models", "times", "found"), [([SCREEN], 1, 1.0), ([], 0, 0.0)])
