@@ -11,18 +11,23 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from h2.connection import H2Connection
+
 from safeguards_extproc import wire
 from safeguards_extproc.adapters import extproc
 from safeguards_extproc.errors import IllegalEvent, LimitExceeded, MalformedBody
 from safeguards_extproc.policy.load import parse
 from safeguards_extproc.policy.problems import PolicyError
 from safeguards_extproc.records.encode import from_json
+from safeguards_extproc.rpc import frames
+from safeguards_extproc.rpc.connection import Connection
 from safeguards_extproc.wire import strict_json
 from safeguards_extproc.wire.encodings import Decoder
 from safeguards_extproc.wire.paths import normalise
 from tests.adapters.peer import DUPLEX, body, headers, trailers
 from tests.contract import wire_contract as contract
 from tests.declarations import DECLARED
+from tests.rpc.talk import GRPC, HEADERS, Silent, framed
 
 Target = Callable[[bytes], None]
 
@@ -80,6 +85,24 @@ def envoy_message(data: bytes) -> None:
             read(data)
 
 
+def http_2(data: bytes) -> None:
+    """What a client says after its greeting is answered alike however it is cut; nothing raises, no call is left."""
+    heard = []
+    for size in (len(data) or 1, 1, 7) if len(data) <= CHUNKED else (len(data), 1000):
+        connection = Connection(Silent, lambda: None)
+        connection.receive(frames.PREFACE + frames.settings({}))
+        said = connection.take()
+        for start in range(0, len(data), size):
+            connection.receive(data[start : start + size])
+            said += connection.take()
+        heard.append((said, connection.closed))
+        connection.lost()
+        if connection.calls:
+            raise AssertionError("a call is left")
+    if any(each != heard[0] for each in heard):
+        raise AssertionError("it depends on how the bytes were cut")
+
+
 def path(data: bytes) -> None:
     """A path is made normal once and for all."""
     normal, _ = normalise(data.decode("latin-1"))
@@ -105,6 +128,7 @@ TARGETS: Mapping[str, Target] = {
     "json": json_text,
     "encoding": encoding,
     "envoy": envoy_message,
+    "http_2": http_2,
     "path": path,
     "policy": policy,
     "record": record,
@@ -118,6 +142,18 @@ def seeds(name: str) -> Iterable[bytes]:
             yield headers(direction, mode=DUPLEX, path="/v1/messages")
             yield body(direction, b"{}", end=True)
             yield trailers(direction)
+        return
+    if name == "http_2":
+        talk = H2Connection()
+        talk.initiate_connection()
+        talk.data_to_send()
+        for number in (1, 3):
+            talk.send_headers(number, HEADERS + GRPC)
+            talk.send_data(number, framed(b"hello", b"there"), end_stream=number == 1)
+        talk.ping(b"12345678")
+        talk.increment_flow_control_window(1000)
+        talk.reset_stream(3)
+        yield talk.data_to_send()
         return
     if name in FORMATS:
         yield from contract.streams(name)
