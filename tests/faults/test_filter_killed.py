@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from safeguards_extproc.records.read import gaps
-from safeguards_extproc.records.segments import recover, segments
 from tests.envoy import rules, scenes
 from tests.envoy.background import until
 from tests.envoy.rig import UPSTREAM, Rig, Start, lives
 from tests.envoy.scenes import DIALECTS
 from tests.envoy.sdk import BROKEN, Client, client
 from tests.envoy.traffic import Traffic
-from tests.faults.conftest import Blind, unfinished
+from tests.faults.conftest import unfinished
 
 pytestmark = pytest.mark.real
 
@@ -70,25 +68,3 @@ def test_a_filter_is_killed_in_mid_stream(rig: Rig, start: Start, tmp_path: Path
     records = [record for one in (new, other) for record in one.all_records()]
     assert sorted(each.id for each in traffic.all if each.id) == sorted(record.id for record in records)
     assert {"complete"} == {record.termination for record in records}
-
-
-def test_a_filter_that_is_killed_under_traffic_leaves_every_answered_exchange_in_its_spool(
-    rig: Rig, blind: Blind, tmp_path: Path
-) -> None:
-    """Again and again, at any moment: whoever got the whole answer finds its record there, whole and once, and each
-    life numbered its records without a gap."""
-    kills, spool = 3, tmp_path / "spool"
-    with Traffic(rig, "blind", threads=4) as traffic:
-        for _ in range(kills):
-            one = blind.start(rules.words("nothing"), records=spool, sink="spool")
-            wanted = traffic.ended["whole"] + 100
-            until(lambda: traffic.ended["whole"] >= wanted, "the filter serves")  # noqa: B023 (called within the turn)
-            one.part.process.kill()
-            one.part.process.wait()
-    assert 1 == len({each.epoch for each in recover(spool)}), "each life closes what the one before left"
-    assert kills == len({each.epoch for each in segments(spool) if each.closed})
-    records = one.all_records()
-    assert len(records) == len({record.id for record in records})
-    assert {each.id for each in traffic.all if each.how == "whole"} <= {record.id for record in records}
-    assert {} == gaps(records)
-    assert kills * 100 <= len(records)
