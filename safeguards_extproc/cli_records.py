@@ -1,4 +1,4 @@
-"""The command line of records: sealing them, checking what was sealed, and asking."""
+"""The command line of records: sealing them, checking what was sealed, asking, and comparing with Envoy."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from safeguards_extproc.errors import ConfigError
 
 if TYPE_CHECKING:
     from safeguards_extproc.records.query import Span
+    from safeguards_extproc.records.reconcile import Gap
     from safeguards_extproc.records.seal import Round
     from safeguards_extproc.records.stores import Store
 
@@ -50,12 +51,10 @@ def seal(
     as_json: AsJson = False,
 ) -> None:
     """Turn the spool's closed segments into Parquet files of a store."""
-    place, pause, stop = _store(store), cli_say.span("--every", every), threading.Event()
+    place, pause = _store(store), cli_say.span("--every", every)
     from safeguards_extproc.records.seal import seal as once
 
-    if pause:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+    stop = _until_told() if pause else threading.Event()
     while True:
         with _read_errors(str(spool)):
             done = once(spool, place)
@@ -197,6 +196,78 @@ def tail(
         while follow:
             time.sleep(_LOOK_S)
             _say_latest(following.new(), as_json=as_json)
+
+
+@app.command()
+def reconcile(
+    places: Annotated[list[str], typer.Argument(metavar="PLACE…", help="Spools, files of --records, and one store.")],
+    access_log: Annotated[Path | None, typer.Option(help="Envoy's access log, JSON lines.", dir_okay=False)] = None,
+    admin: Annotated[str, typer.Option(help="Envoy's admin endpoint, HOST:PORT; with --follow.")] = "",
+    stat_prefix: Annotated[str, typer.Option(help="Of the connection manager that the filter is in.")] = "ingress",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="From now on, until SIGTERM.")] = False,
+    every: Annotated[str, typer.Option(help="With --follow: look so often.")] = "10s",
+    grace: Annotated[str, typer.Option(help="With --follow: how old a gap is when it is named.")] = "30s",
+    expect: Annotated[
+        list[str] | None, typer.Option(help="Lines with these details need no record: direct_response; repeat it.")
+    ] = None,
+    id_field: Annotated[str, typer.Option(help="Where a line has the filter's id.")] = "safeguards.id",
+    time_field: Annotated[str, typer.Option(help="Where a line has its time.")] = "time",
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each gap.")] = False,
+) -> None:
+    """Compare records with Envoy's access log and counters: every request has one record, or a gap is named."""
+    from safeguards_extproc.records.watch import Sources, Watch, all_of
+
+    if access_log is None and not (admin and follow):
+        hint = "give --access-log FILE, or --follow and --admin HOST:PORT"
+        raise ConfigError("there is nothing to compare records with", where="reconcile", hint=hint)
+    live = [path for path in map(_live, places) if path is not None]
+    stores = [_store(place) for place in places if _live(place) is None]
+    if len(stores) > 1:
+        raise ConfigError("are two stores", where=", ".join(store.url for store in stores), hint="name one")
+    store = stores[0] if stores else None
+    expected = frozenset(expect or ())
+    sources = Sources(live, store, access_log, admin, stat_prefix, id_field, time_field, expected)
+    pause, patience = cli_say.span("--every", every), cli_say.span("--grace", grace)
+    with _read_errors(", ".join(places)):
+        if not follow:
+            told, gaps = all_of(sources)
+        else:
+            stop = _until_told()
+            watch = Watch(sources, patience)
+            told = watch.reconciliation
+            sys.stderr.write(f"looking every {every}; a gap is named when it is {grace} old\n")
+            sys.stderr.flush()
+            while not stop.wait(pause):
+                try:
+                    _say_gaps(watch.look(time.monotonic()), as_json=as_json)
+                except OSError as error:  # Envoy restarts, a disk is away: the next look sees what this one did not
+                    sys.stderr.write(f"cannot look: {error}\n")
+            gaps = watch.look(time.monotonic())
+    _say_gaps(gaps, as_json=as_json)
+    if not as_json:
+        totals = told.totals
+        sys.stdout.write(f"{totals.lines} lines, {totals.records} records, {totals.gaps} gaps\n")
+    raise typer.Exit(1 if told.totals.gaps else 0)
+
+
+def _say_gaps(gaps: Iterable[Gap], *, as_json: bool) -> None:
+    for gap in gaps:
+        if as_json:
+            sys.stdout.write(json.dumps(dataclasses.asdict(gap)) + "\n")
+            continue
+        when = gap.first if gap.first == gap.last else f"{gap.first} to {gap.last}"
+        ids = ", ".join(gap.ids) + (", …" if len(gap.ids) < gap.count else "") if gap.ids else ""
+        parts = (f"{gap.kind.upper()}  {gap.count}", gap.why, when, ids)
+        sys.stdout.write("  ".join(part for part in parts if part) + "\n")
+    sys.stdout.flush()
+
+
+def _until_told() -> threading.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _say_latest(records: Iterable[Record], *, as_json: bool) -> None:
