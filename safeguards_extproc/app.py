@@ -106,11 +106,13 @@ class App:
         """Ask every model that the policy in force names, and tell health.
 
         A model without which nothing can be allowed is needed to be ready; any other that is away is a degradation.
+        Where records cannot be written and traffic is refused for it, others are better placed to serve.
         """
         health, policies = self.health, self.policies
         health.set("policy", Component.DEGRADED if policies.stale else Component.READY)
         self.metrics.degraded("policy", policies.stale)
         self.joined.probe(health)
+        health.set("records", Component.DOWN if self.sink.refuses() else Component.READY)
         wanted = {f"model {model.model}": model for model in policies.current.models}
         answers = await asyncio.gather(*(self.scorer.ready(model) for model in wanted.values()))
         for (name, model), ready in zip(wanted.items(), answers, strict=True):
@@ -221,10 +223,8 @@ def _recorder(settings: Settings, worker: int, metrics: Metrics) -> tuple[Record
     sinks = [SINKS[name](path, making) for name, path in places.items() if path is not None]
     spool = next((sink for sink in sinks if isinstance(sink, Spool)), None)
     syncing = Syncing(spool, sync) if spool is not None and making.synced else None
-    recorder = Recorder(origin, metrics.exchange, sinks, mask)
-    if syncing is not None:
-        recorder.durable = syncing.durable
-    return recorder, syncing, origin
+    durable = syncing.durable if syncing is not None else lambda _: None
+    return Recorder(origin, metrics.exchange, sinks, mask, durable), syncing, origin
 
 
 def scorer_of(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> Scorer:

@@ -5,6 +5,7 @@ from pathlib import Path
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from structlog.testing import capture_logs
 
 from safeguards_extproc.adapters.health import Component
 from safeguards_extproc.adapters.listener import Address
@@ -16,6 +17,7 @@ from safeguards_extproc.records.read import Reader
 from safeguards_extproc.records.segments import read as read_segment
 from safeguards_extproc.records.segments import segments
 from safeguards_extproc.settings import Settings
+from tests.records.disk import disk
 
 NEEDS_MODEL = """
 version: 1
@@ -101,6 +103,20 @@ async def test_records_are_spooled_and_masked(tmp_path):
     [read] = [from_json(each) for each in read_segment(segment.path)]
     assert segment.closed
     assert ("exchange-1", "", ["model"], read.epoch) == (read.id, read.model, read.masked, segment.epoch)
+
+
+async def test_who_refuses_for_want_of_records_is_not_ready(tmp_path):
+    """Others may have room on their disks; asking again is what finds out that there is room here."""
+    app = build(settings(tmp_path, spool=tmp_path / "spool", on_record_failure="refuse"))
+    with capture_logs(), disk(0):
+        app.sink.keep(Record("exchange-1", sequence=1))
+        await app.probe()
+        assert app.health.components["records"] is Component.DOWN
+    app.sink.reopen()
+    await app.probe()
+    assert app.health.components["records"] is Component.READY
+    await app.syncing.close()
+    app.sink.close()
 
 
 async def test_without_a_spool_nobody_waits_for_the_disk(tmp_path):

@@ -82,7 +82,8 @@ class Syncing:
         waiting = self._waiting
         if waiting is None or waiting.done():
             self._waiting = waiting = self._loop.create_future()
-            self._loop.call_later(self._settings.budget_s, self._late, waiting)
+            late = self._loop.call_later(self._settings.budget_s, self._late, waiting)
+            waiting.add_done_callback(lambda _: late.cancel())
             if self._running is None:
                 self._running = self._loop.create_task(self._run())
         return asyncio.shield(waiting)

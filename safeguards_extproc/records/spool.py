@@ -128,6 +128,8 @@ class Spool:
 
     def reopen(self) -> None:
         """Close the segment, so that it can be sealed (SIGHUP)."""
+        self._backlog.hurry()
+        self.tick()
         self._retire()
 
     def unsynced(self) -> Batch | None:

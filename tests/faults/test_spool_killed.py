@@ -103,10 +103,9 @@ def main() -> None:
     kills = int(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
         acknowledged, rates = lives(Path(name), kills)
-        sys.stdout.write(
-            f"{kills} kills, {len(acknowledged):,} records acknowledged, {min(rates):,.0f} to {max(rates):,.0f} a second"
-            f" (median {statistics.median(rates):,.0f}); wrong: {dict(wrong(Path(name), acknowledged)) or 'nothing'}\n"
-        )
+        found = dict(wrong(Path(name), acknowledged)) or "nothing"
+    each = f"{min(rates):,.0f} to {max(rates):,.0f} a second, median {statistics.median(rates):,.0f}"
+    sys.stdout.write(f"{kills} kills, {len(acknowledged):,} records acknowledged ({each}); wrong: {found}\n")
 
 
 if __name__ == "__main__":
