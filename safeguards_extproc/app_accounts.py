@@ -193,7 +193,7 @@ def _on_ledger(
 
 def redis_settings(urls: Sequence[str]) -> RedisSettings:
     """One server, or, where several are named, a cluster of which they are nodes."""
-    return RedisSettings(urls[0], cluster=len(urls) > 1)
+    return RedisSettings(urls[0], cluster=len(urls) > 1, more=tuple(urls[1:]))
 
 
 def patient_link(urls: Sequence[str]) -> RedisLink:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import structlog
 from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -37,11 +38,13 @@ _ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, OSError, Val
 @dataclass(frozen=True, slots=True)
 class RedisSettings:
     """Where Redis is. `url` is redis://host:port/db, rediss:// for TLS or unix:///path?db=0; of a cluster it names one
-    node. `username` and `password` may stand in it or here. `ca` is a file of certificates that a server's is checked
-    against, the system's if empty. `connections` bounds how many a process opens, to each server."""
+    node, and `more` others, any of which may be away. `username` and `password` may stand in `url` or here. `ca` is a
+    file of certificates that a server's is checked against, the system's if empty. `connections` bounds how many a
+    process opens, to each server."""
 
     url: str
     cluster: bool = False
+    more: tuple[str, ...] = ()
     username: str = ""
     password: str = ""
     ca: str = ""
@@ -244,11 +247,13 @@ class RedisLink:
 
 def _client(settings: RedisSettings) -> Redis | RedisCluster:
     """A client that asks once: what is asked again, and when, is decided here."""
-    place = urlsplit(settings.url)
-    scheme = place.scheme
-    known = scheme in SCHEMES and bool(place.path if scheme == "unix" else place.hostname)
-    if not known or (settings.cluster and scheme == "unix"):
-        raise ConfigError("no address of Redis", where="redis", hint="redis://host:port, rediss://… or unix:///path")
+    scheme, nodes = urlsplit(settings.url).scheme, []
+    for url in (settings.url, *settings.more):
+        place = urlsplit(url)
+        known = place.scheme in SCHEMES and bool(place.path if place.scheme == "unix" else place.hostname)
+        if not known or (settings.cluster and place.scheme == "unix") or place.scheme != scheme:
+            raise ConfigError("no address of Redis", where="redis", hint=_HINT)
+        nodes.append(place)
     options: dict[str, Any] = {
         "socket_timeout": None,
         "socket_connect_timeout": MEND_S,
@@ -259,17 +264,21 @@ def _client(settings: RedisSettings) -> Redis | RedisCluster:
     try:
         if settings.cluster:
             return RedisCluster.from_url(
-                settings.url, retry=Retry(NoBackoff(), 1), max_connections=settings.connections, **options
+                settings.url,
+                startup_nodes=[ClusterNode(node.hostname or "", node.port or 6379) for node in nodes[1:]],
+                retry=Retry(NoBackoff(), 1),
+                max_connections=settings.connections,
+                **options,
             )
         pool = BlockingConnectionPool.from_url(
             settings.url, retry=Retry(NoBackoff(), 0), max_connections=settings.connections, timeout=None, **options
         )
     except ValueError as error:
-        raise ConfigError(
-            "no address of Redis", where="redis", hint="redis://host:port, rediss://… or unix:///path"
-        ) from error
+        raise ConfigError("no address of Redis", where="redis", hint=_HINT) from error
     return Redis(connection_pool=pool)
 
+
+_HINT = "redis://host:port, rediss://… or unix:///path; nodes of one cluster all in the same way"
 
 _STARTS = {
     "OOM": "full",

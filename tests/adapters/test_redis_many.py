@@ -140,6 +140,18 @@ async def test_a_cluster_that_loses_a_master_goes_on_deciding(cluster: list[Serv
     assert "away" in seen.states
 
 
+async def test_a_cluster_is_found_while_the_node_named_first_is_away(cluster: list[Server]) -> None:
+    """Several nodes are named so that any one of them may be down when a filter starts."""
+    away, there = "redis://127.0.0.1:1", cluster[1].url
+    for more, answer in [((there,), "store"), ((), "local")]:
+        link, seen = RedisLink(RedisSettings(away, cluster=True, more=more, deadline_s=5.0)), Seen()
+        limits = FallbackLimits(RedisLimits(link, seen), MemoryLimits(), seen)
+        answered = await limits.admit("x", [Charge(HOURLY, ("key-0",), 1)], [1.0])
+        assert answer == answered.source
+        await limits.close()
+        await link.close()
+
+
 async def test_a_slot_that_moves_takes_its_counters_along(cluster: list[Server]) -> None:
     """Asked before, while the slot is on its way, and after: nothing is counted twice or lost."""
     charge, seen = Charge(HOURLY, ("key-0",), 1), Seen()
