@@ -40,6 +40,7 @@ class RpcServer:
         self._servers: list[asyncio.Server] = []
         self._paths: list[tuple[str, tuple[int, int]]] = []
         self._peers: set[_Peer] = set()
+        self._refusing = False
         self._left = asyncio.Event()
 
     async def listen(self, address: Address, mode: int = 0o660, certificates: Certificates | None = None) -> int:
@@ -64,6 +65,7 @@ class RpcServer:
 
     def refuse(self) -> None:
         """Listen no more, and tell every peer to take its next call elsewhere."""
+        self._refusing = True
         for server in self._servers:
             server.close()
         for path, inode in self._paths:
@@ -95,6 +97,8 @@ class RpcServer:
 
     def came(self, peer: _Peer) -> None:
         self._peers.add(peer)
+        if self._refusing:  # it was on its way, in a handshake for instance
+            peer.go_away()
 
     def left(self, peer: _Peer) -> None:
         self._peers.discard(peer)

@@ -157,6 +157,23 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
+async def test_a_connection_that_was_on_its_way_is_sent_away() -> None:
+    """Its handshake ends after the server began to go: it is told as all others were."""
+    server = RpcServer({"/test/Echo": Echo})
+    peer = server._peer()
+    server.refuse()
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    loop, said = asyncio.get_running_loop(), b""
+    await loop.connect_accepted_socket(lambda: peer, ours)
+    warning = frames.goaway(frames.LAST_STREAM, frames.ErrorCode.NO_ERROR) + frames.ping(b"draining", ack=False)
+    async with asyncio.timeout(5):
+        while not said.endswith(warning):
+            said += await loop.sock_recv(theirs, 1000)
+    theirs.close()
+    await server.close(1)
+
+
 async def test_closing_waits_for_the_calls_under_way() -> None:
     """They end by themselves, and the server ends with the last."""
     calls: list[Call] = []
