@@ -147,6 +147,7 @@ def cost(policy: Policy, body: bytes) -> float:
 
 def kinds(policy: Policy) -> dict[str, dict[str, float]]:
     """Microseconds per KB by kind of text and size: reading alone, and all that `policy` asks but for its models."""
+    collect_seldom()
     policies = {"read": parse(BARE, "bench"), "detect": policy}
     rows: dict[str, dict[str, float]] = {}
     for kind in texts.KINDS:

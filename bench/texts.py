@@ -110,7 +110,7 @@ def request(kind: str, size: int, seed: int = 7) -> bytes:
     """An OpenAI chat request of about `size` bytes: a turn for each text of a chat, else a document and a question."""
     texts, left = KINDS[kind](random.Random(seed)), size - 300  # noqa: S311
     pieces: list[str] = []
-    while left > 0:
+    while left > 3:  # a character may be too long for what is left
         piece = next(texts).encode()[:left].decode(errors="ignore")
         left -= len(piece.encode()) + (44 if kind == "chat" else 0)
         pieces.append(piece)

@@ -335,7 +335,8 @@ class Scan:
             due = self._due(window)
             views = self._policy.views(window.text) if due else ()
             pending.findings = self._policy.find(kind, window.text, views)
-            self._looked += weight(window.text, len(pending.findings.spans))
+            # What nobody looks at takes no time of a turn.
+            self._looked += weight(window.text, len(pending.findings.spans)) if due or self._policy.local else 1
             if due and self._paragraphs:
                 plain = views[min(1, len(views) - 1)]  # what is hidden has its paragraphs where it is plain
                 views = (*views, *paragraphs(plain, begins=window.start == window.lead, ends=window.last))

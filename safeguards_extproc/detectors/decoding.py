@@ -13,18 +13,18 @@ import re
 import string
 from collections.abc import Callable, Iterator
 
-import re2  # type: ignore[import-untyped]
-
 from safeguards_extproc.detectors.based import base85, base_n
 from safeguards_extproc.detectors.english import english
+from safeguards_extproc.detectors.expression import Expression
 from safeguards_extproc.detectors.heads import head, stretches
 from safeguards_extproc.detectors.readable import as_text
-from safeguards_extproc.detectors.sieve import options
 
-_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+# Written so that the first sign is a literal, which is looked for much faster.
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}(?:%[0-9A-Fa-f]{2})*")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};)")
 _ESCAPES = re.compile(
-    r"(?:\\x[0-9A-Fa-f]{2})+|(?:\\u[0-9A-Fa-f]{4})+|\\u\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8}|(?:\\[0-7]{3})+"
+    r"\\(?:x[0-9A-Fa-f]{2}(?:\\x[0-9A-Fa-f]{2})*|u[0-9A-Fa-f]{4}(?:\\u[0-9A-Fa-f]{4})*|u\{[0-9A-Fa-f]{1,6}\}"
+    r"|U[0-9A-Fa-f]{8}|[0-7]{3}(?:\\[0-7]{3})*)"
 )
 _JSON_ESCAPES = re.compile(r"\\[nrt\"/\\]")
 _QUOTED = re.compile(r"=(?:[0-9A-F]{2}|\r?\n)")
@@ -48,7 +48,7 @@ def _hex_heads() -> Iterator[str]:
                 yield "".join((*pairs, "" if place < 8 else _LATER))
 
 
-_MAY_BE_HEX = re2.compile(rf"(?:0[xX]|\\x)[0-9A-Fa-f]{{2}}|(?:^|[^0-9A-Za-z])(?:{'|'.join(_hex_heads())})", options())
+_MAY_BE_HEX = Expression(rf"(?:0[xX]|\\x)[0-9A-Fa-f]{{2}}|(?:^|[^0-9A-Za-z])(?:{'|'.join(_hex_heads())})")
 _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
 _MIME = re.compile(r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?([^?\s]{1,200})\?=(?:\s+(?==\?))?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from safeguards_extproc.detectors.expression import Expression, either_case
 
 _WORDS = """
     about after and because before but can could does explain from get give have help here how ignore instructions into
@@ -14,13 +14,27 @@ _WORDS = """
 STRONG = frozenset(_WORDS.split())
 """Three letters or more, and not also words of German, French, Spanish or Italian."""
 
-_WORD = re.compile(r"[A-Za-z]{3,12}(?![A-Za-z])")
+_STRONG = Expression(
+    (
+        rf"(?:^|[^A-Za-z])(?:{'|'.join(map(either_case, sorted(STRONG)))})(?:$|[^A-Za-z])"
+        # Of a longer run of letters the last twelve count.
+        rf"|(?:{'|'.join(either_case(word) for word in sorted(STRONG) if len(word) == 12)})(?:$|[^A-Za-z])"
+    ).encode()
+)
 
 
 def english(text: str, enough: int = 1) -> bool:
     """Whether so many of the words of `text` are in STRONG; nothing is read beyond them."""
-    for found in _WORD.finditer(text):
-        enough -= found[0].lower() in STRONG
-        if not enough:
-            return True
-    return False
+    return says(text.encode("utf-8", "surrogatepass"), enough)
+
+
+def says(data: bytes, enough: int = 1) -> bool:
+    """The same of UTF-8."""
+    end = 1
+    while enough:
+        # The sign behind a word may be the one before the next.
+        _, end = _STRONG.span(data, end - 1)
+        if end < 0:
+            return False
+        enough -= 1
+    return True

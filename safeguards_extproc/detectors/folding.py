@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import string
 import unicodedata
-
-import re2  # type: ignore[import-untyped]
+from collections.abc import Callable, Sequence
 
 from safeguards_extproc.detectors.confusables import ENCLOSED, LATIN, SCRIPTS
 from safeguards_extproc.detectors.english import english
-from safeguards_extproc.detectors.sieve import options
+from safeguards_extproc.detectors.expression import Expression
+from safeguards_extproc.detectors.sieve import Sieve
 
 _JOINERS = "\u200c\u200d\ufe00-\ufe0f"
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")
@@ -27,7 +27,6 @@ _UNSEEN = (
 )
 # Joiners and selectors belong to Arabic, to the scripts of India, and to emoji.
 _INVISIBLE = re.compile(f"[{_UNSEEN}]|(?<![\u0600-\u0dff\u2190-\U0001faff])[{_JOINERS}]")
-_HIDES = re2.compile(f"[\b{_JOINERS}{_UNSEEN}]", options())
 _ERASED = re.compile("[\b\x7f]")
 _MARK = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 _ACCENTS = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
@@ -43,16 +42,22 @@ STABLE = (
 )
 """Letters of other scripts, too, of which nothing decomposes to ASCII."""
 
-_DECOMPOSES = re2.compile(f"[^\\x00-\\x7f{STABLE}]", options())
-_MIXED = re2.compile(f"[A-Za-z0-9][^\\x00-\\x7f{SIGNS}]|[^\\x00-\\x7f{SIGNS}][A-Za-z0-9]", options())
+_MIXED = Expression(f"[A-Za-z0-9][^\\x00-\\x7f{SIGNS}]|[^\\x00-\\x7f{SIGNS}][A-Za-z0-9]")
 """What every word has that is made of ASCII and other letters."""
 
-_OTHERS = re.compile("[^\x00-\x7f]+")
+_FEW = 32
+"""Characters that are looked at or replaced one after another."""
+
 _STRANGE = re.compile(r"[^\W_\x00-\x7f][^\W_]*")
 """A word from its first letter on that is not ASCII."""
 
+_TELLS = Sieve((f"[\b{_JOINERS}{_UNSEEN}]", f"[^\\x00-\\x7f{STABLE}]", _ACCENTS.pattern))
+_HIDES, _DECOMPOSES, _ACCENTED = range(3)
+"""What one pass tells: that something may hide, that something decomposes, that something has an accent."""
+
 _ALNUM = string.ascii_letters + string.digits
 _LETTERS = string.ascii_letters.encode()
+_ASCII = bytes(range(0x80))
 _ASCII_LETTER = re.compile("[A-Za-z]")
 _SURROGATE = re.compile("[\ud800-\udfff]+")
 _KEPT = frozenset("™℠№½¼¾²³ªº")
@@ -84,34 +89,51 @@ _PLAIN = _Plain()
 
 def fold(text: str) -> str:
     """The text folded. Its length may change; a text in which nothing hides comes back equal. Total and linear."""
-    if _hides(text):
+    tells = _tells(text)
+    if _HIDES in tells:
         text = _SURROGATE.sub(_paired, text)
         text = _TAGS.sub(lambda tags: "".join(chr(ord(tag) - 0xE0000) for tag in tags[0]), text)
         text = _SELECTED.sub(_bytes_of_selectors, text)
         text = _BITS.sub(_bytes_of_bits, text)
         text = _OVERRIDE.sub(lambda turned: turned[1][::-1], text)
         text = _INVISIBLE.sub("", _backspaced(text) if _ERASED.search(text) else text)
+        tells = _tells(text)
     if text.isascii():
         return text
-    folded, rest = _decomposed(text), _ACCENTS.sub("", text)
-    if len(rest) < len(text) and (rest.isascii() or _lookalikes(_decomposed(rest)) == rest):
-        # Accents are all there is, as in any French text: worth a view only if they hide English.
-        return folded if english(folded) else text
+    folded = _decomposed(text) if _DECOMPOSES in tells else text
+    if _ACCENTED in tells:
+        rest = _replaced(text, lambda char: "" if _ACCENTS.match(char) else char)
+        if rest.isascii() or _lookalikes(_decomposed(rest)) == rest:
+            # Accents are all there is, as in any French text: worth a view only if they hide English.
+            return folded if english(folded) else text
     return _lookalikes(folded)
 
 
-def _hides(text: str) -> bool:
+def _tells(text: str) -> Sequence[int]:
     try:
-        return _HIDES.search(text.encode()) is not None
+        return _TELLS.may(text.encode())
     except UnicodeEncodeError:
-        return True
+        return (_HIDES,)
 
 
 def _decomposed(text: str) -> str:
     """Each character as `_PLAIN` has it."""
-    if _DECOMPOSES.search(text.encode()) is None:
-        return text
-    return _OTHERS.sub(lambda others: others[0].translate(_PLAIN), text)
+    return _replaced(text, lambda char: _PLAIN[ord(char)])
+
+
+def _others(data: bytes) -> str:
+    """The characters that are not ASCII."""
+    return data.translate(None, _ASCII).decode()
+
+
+def _replaced(text: str, change: Callable[[str], str]) -> str:
+    """Each character beyond ASCII changed, to characters of ASCII or not at all."""
+    changes = {ord(char): changed for char in set(_others(text.encode())) if (changed := change(char)) != char}
+    if len(changes) > _FEW:
+        return text.translate(changes)
+    for code, changed in changes.items():
+        text = text.replace(chr(code), changed)
+    return text
 
 
 def _paired(found: re.Match[str]) -> str:
@@ -158,12 +180,18 @@ def _backspaced(text: str) -> str:
 def _lookalikes(text: str) -> str:
     """Letters of other scripts in words with ASCII letters, and whole words of them in a text that is mostly Latin."""
     data = text.encode()
-    latin = len(data) - len(data.translate(None, _LETTERS))
+    others = _others(data)
+    if len(others) < _FEW and not any(map(str.isalnum, others)):
+        return text
+    # The beginning tells of most texts that they are mostly Latin.
+    beginning = data[: 4 * len(others) + 64]
+    latin = len(beginning) - len(beginning.translate(None, _LETTERS))
+    if latin < len(others):
+        latin = len(data) - len(data.translate(None, _LETTERS))
     if not latin:
         return text
-    # The beginning tells most texts that are not.
-    mostly = _letters(text[: 4 * latin + 64]) <= 2 * latin and _letters(text) <= 2 * latin
-    if not mostly and _MIXED.search(data) is None:
+    mostly = _letters(others, latin) <= latin
+    if not mostly and not _MIXED.matches(data):
         return text
     pieces: list[str] = []
     done = seen = 0
@@ -179,5 +207,12 @@ def _lookalikes(text: str) -> str:
     return "".join((*pieces, text[done:])) if pieces else text
 
 
-def _letters(text: str) -> int:
-    return sum(map(str.isalpha, text))
+def _letters(text: str, most: int) -> int:
+    """How many there are, if they are no more than `most`; else some number above it."""
+    if len(text) <= most:
+        return len(text)
+    if text[: most + 1].isalpha():
+        return most + 1
+    # The beginning tells of most texts that there are more.
+    some = sum(map(str.isalpha, text[: 2 * most + 64]))
+    return some if some > most else some + sum(map(str.isalpha, text[2 * most + 64 :]))

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import re2  # type: ignore[import-untyped]
 
+from safeguards_extproc.detectors.expression import Expression
+
 _ASCII, _MORE, _LEAD = {0: 0}, {0: 1, 1: 0}, {0: 1, 1: 1}
 _ZERO = dict.fromkeys(range(8), 0)
 
@@ -28,10 +30,10 @@ def head(letters: Sequence[str], count: int) -> Iterator[list[str]]:
         yield [_class(written, tuple(map(known.get, range(at, at + width)))) for at in range(0, count * width, width)]
 
 
-def stretches(may: re2._Regexp, letters: bytes, data: bytes) -> Iterator[tuple[int, int]]:
+def stretches(may: Expression, letters: bytes, data: bytes) -> Iterator[tuple[int, int]]:
     """The longest stretches of `letters`, in order, in which a match of `may` begins, or right after its beginning."""
     run, right = _run(letters), 0
-    while (found := may.search(data, right)) is not None and (inside := run.search(data, found.start())) is not None:
+    while (found := may.span(data, right)[0]) >= 0 and (inside := run.search(data, found)) is not None:
         left = right + len(data[right : inside.start()].rstrip(letters))
         right = inside.end()
         yield left, right

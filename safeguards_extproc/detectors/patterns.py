@@ -70,7 +70,7 @@ def _rows(label: str, body: object, where: str) -> Iterator[Row]:
             compiled = compile_row(row)
         except ConfigError as error:
             raise ConfigError(error.message, where=place, hint=error.hint or "RE2 has no lookaround") from error
-        if compiled.regexp.match("") is not None:
+        if compiled.expression.matches(b""):
             raise ConfigError("matches the empty text, so it would match everywhere", where=place, hint="use + for *")
         yield row
 

@@ -66,7 +66,9 @@ def card(text: str) -> int:
 
 def iban(text: str) -> int:
     """Country, length and check digits; letters and words that follow are not part of it."""
-    length = IBAN_LENGTHS.get(text[:2].upper(), len(text) + 1)
+    length = IBAN_LENGTHS.get(text[:2].upper(), 0)
+    if not length:
+        return 0
     places = [place for place, char in enumerate(text, 1) if char.isalnum()][:length]
     if len(places) < length or text[places[-1] : places[-1] + 1].isalnum():
         return 0

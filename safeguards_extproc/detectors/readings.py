@@ -10,11 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-import re2  # type: ignore[import-untyped]
-
 from safeguards_extproc.detectors.confusables import FLIPPED
-from safeguards_extproc.detectors.english import STRONG, english
-from safeguards_extproc.detectors.sieve import options
+from safeguards_extproc.detectors.english import STRONG, english, says
+from safeguards_extproc.detectors.expression import Expression, either_case
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ENOUGH = 2
@@ -37,40 +35,41 @@ _SAYABLE = re.compile("(?i)[bcdfghjklmnpqrstvwxz]{0,4}(?:[aeiouy][bcdfghjklmnpqr
 """A word of English has vowels, and seldom five consonants in a row; an identifier often does."""
 _CONSONANT, _VOWEL = "b-df-hj-np-tv-zB-DF-HJ-NP-TV-Z", "aeiouyAEIOUY"
 _REST = f"[{_CONSONANT}57$]{{0,4}}(?:[{_VOWEL}0134@!][{_CONSONANT}57$]{{0,4}})*"
-_MAY_SAY = re2.compile(
+_MAY_SAY = Expression(
     f"(?:^|[^/A-Za-z0-9@$!])(?:(?:[{_CONSONANT}]{{2,4}}|[{_CONSONANT}]{{0,4}}[{_VOWEL}][A-Za-z]+|[{_CONSONANT}]{{1,4}}[{_VOWEL}])"
     f"(?:[013457@$]|!+[A-Za-z013457@$]){_REST}|[A-Za-z][013457@$!]+[A-Za-z]{_REST}"
     f"|[013457!][013457@$!]*[A-Za-z][013457@$!]*[A-Za-z]{_REST}|[@$][A-Za-z013457@$!]{{2,3}}!*)"
-    r"(?:$|[^A-Za-z0-9@$!.]|\.(?:$|[^A-Za-z0-9@$!]))",
-    options(),
+    r"(?:$|[^A-Za-z0-9@$!.]|\.(?:$|[^A-Za-z0-9@$!]))"
 )
 """Every word that says something once its figures are letters: two letters at least, a figure among them."""
 
 _SHORT = re.compile(r"(?<![^\s])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?![^\s,.;:?!])")
-_MAY_BE_SHORT = re2.compile(r"(?:^|[^!-~])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?:$|[^!-~]|[,.;:?!])", options())
+_MAY_BE_SHORT = Expression(r"(?:^|[^!-~])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?:$|[^!-~]|[,.;:?!])")
 _FIGURES = str.maketrans("013457@$!", "oieastasi")
-_WORD = re.compile(r"[A-Za-z]{3,4}(?![A-Za-z])")
 _TOKEN = re.compile(r"[^\W_]+")
 
 
-def _shift(by: int) -> dict[int, int]:
-    turned = _LETTERS[by:] + _LETTERS[:by]
-    return str.maketrans(_LETTERS + _LETTERS.upper(), turned + turned.upper())
+def _turned(letters: str) -> bytes:
+    """For bytes.translate."""
+    return bytes.maketrans(f"{_LETTERS}{_LETTERS.upper()}".encode(), f"{letters}{letters.upper()}".encode())
 
 
-_SHIFTS = {by: _shift(by) for by in range(1, 26)}
-_ATBASH = str.maketrans(_LETTERS + _LETTERS.upper(), _LETTERS[::-1] + _LETTERS[::-1].upper())
-_CIPHERS: dict[int, dict[int, int]] = {**_SHIFTS, 0: _ATBASH}
+_CIPHERS = {by: _turned(_LETTERS[by:] + _LETTERS[:by]) for by in range(1, 26)} | {0: _turned(_LETTERS[::-1])}
 """How to decipher: by 1 to 25 letters on, or (0) by the mirrored alphabet."""
 
 _SIGNS = ("the", "and", "you", "how", "that", "this", "with", "make", "what", "your", "tell", "give", "from")
 _ENCIPHERED: dict[str, list[int]] = {}
 for _key, _table in _CIPHERS.items():
-    _inverse = {plain: code for code, plain in _table.items()}
+    _inverse = bytes(map(_table.index, range(256)))
     for _sign in _SIGNS:
-        _ENCIPHERED.setdefault(_sign.translate(_inverse), []).append(_key)
+        _ENCIPHERED.setdefault(_sign.encode().translate(_inverse).decode(), []).append(_key)
 for _plain in STRONG:
     _ENCIPHERED.pop(_plain, None)
+_FOUR, _THREE = ("|".join(either_case(word) for word in sorted(_ENCIPHERED) if len(word) == size) for size in (4, 3))
+_VOTE = Expression(rf"(?:(?:{_FOUR})|(?:^|[^A-Za-z])(?:{_THREE}))(?:$|[^A-Za-z])".encode())
+"""The last four letters of a word, or a word of three."""
+
+_AROUND = bytes({*range(256)} - {*f"{_LETTERS}{_LETTERS.upper()}".encode()})
 _BACKWARDS = sorted({word[::-1] for word in STRONG if len(word) < 6} - STRONG - {"won", "era"})
 _FLIPS = "".join(char for char in FLIPPED if not char.isascii() and char not in "¿¡ıſΛ")
 
@@ -104,7 +103,7 @@ def leet(text: str) -> Sequence[str]:
     data = text.encode("utf-8", "surrogatepass")
     pieces: list[str] = []
     done = at = 0
-    while (candidate := _MAY_SAY.search(data, at)) is not None and (token := _TOKENS.search(data, candidate.start())):
+    while (candidate := _MAY_SAY.span(data, at)[0]) >= 0 and (token := _TOKENS.search(data, candidate)):
         at = token.end()
         plain = _said(token[0].decode()) if _LEET.match(data, token.start()) else ""
         if plain:
@@ -113,9 +112,25 @@ def leet(text: str) -> Sequence[str]:
     if not pieces:
         return ()
     words = "".join((*pieces, data[done:].decode("utf-8", "surrogatepass")))
-    if _MAY_BE_SHORT.search(words.encode("utf-8", "surrogatepass")) is not None:
-        words = _SHORT.sub(lambda token: token[0].translate(_FIGURES), words)
-    return (words,)
+    return (_shortened(words),)
+
+
+def _shortened(words: str) -> str:
+    """The figures in tokens of one or two characters as letters."""
+    if not words.isascii():
+        may = _MAY_BE_SHORT.matches(words.encode("utf-8", "surrogatepass"))
+        return _SHORT.sub(lambda token: token[0].translate(_FIGURES), words) if may else words
+    data, done = words.encode(), 0
+    pieces: list[str] = []
+    start, end = _MAY_BE_SHORT.span(data)
+    while start >= 0:
+        # The sign before a token is part of what was found, but at the beginning of the text.
+        token = _SHORT.match(words, start if "!" <= words[start] <= "~" else start + 1)
+        if token is not None:
+            pieces += (words[done : token.start()], token[0].translate(_FIGURES))
+            done = token.end()
+        start, end = _MAY_BE_SHORT.span(data, end - 1)
+    return "".join((*pieces, words[done:]))
 
 
 def _said(token: str) -> str:
@@ -130,13 +145,17 @@ def _said(token: str) -> str:
 
 def deciphered(text: str) -> Sequence[str]:
     """ROT13 and the other shifts, Atbash: the two of which most common words are found"""
+    data = text.encode("utf-8", "surrogatepass")
     votes: dict[int, int] = {}
-    for word in _WORD.findall(text):
-        for key in _ENCIPHERED.get(word.lower(), ()):
+    start, end = _VOTE.span(data)
+    while start >= 0:
+        for key in _ENCIPHERED[data[start:end].strip(_AROUND).decode().lower()]:
             votes[key] = votes.get(key, 0) + 1
+        # The sign behind a word may be the one before the next.
+        start, end = _VOTE.span(data, end - 1)
     best = sorted(votes, key=lambda key: (-votes[key], key))[:2]
-    plain = [text.translate(_CIPHERS[key]) for key in best]
-    return [candidate for candidate in plain if english(candidate, _ENOUGH)]
+    plain = [data.translate(_CIPHERS[key]) for key in best]
+    return [candidate.decode("utf-8", "surrogatepass") for candidate in plain if says(candidate, _ENOUGH)]
 
 
 def backwards(text: str) -> Sequence[str]:

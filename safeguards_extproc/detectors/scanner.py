@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import re2  # type: ignore[import-untyped]
 
 from safeguards_extproc.core.decision import Findings, Span
+from safeguards_extproc.detectors.expression import Expression
 from safeguards_extproc.detectors.prefixes import beginnings
-from safeguards_extproc.detectors.sieve import MEMORY, Sieve, options, relaxed
+from safeguards_extproc.detectors.sieve import MEMORY, Sieve, relaxed
 from safeguards_extproc.errors import ConfigError
 
 UNION = 20_000
@@ -43,7 +44,7 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     row: Row
-    regexp: re2._Regexp
+    expression: Expression
     begun: str | None
     longest: int | None
 
@@ -59,7 +60,7 @@ class Scanner:
         self._rows = [compile_row(row) for row in rows]
         self._none = dict.fromkeys(sorted(self.scores), 0.0)
         self._nothing = Findings(self._none, ())
-        self._tails: dict[frozenset[str], tuple[list[re2._Regexp], int | None]] = {}
+        self._tails: dict[frozenset[str], tuple[list[Expression], int | None]] = {}
         self.patterns = tuple(relaxed(_pattern(compiled.row)) for compiled in self._rows)
         try:
             self._sieve = Sieve(self.patterns)
@@ -88,12 +89,14 @@ class Scanner:
         for view in views:
             if view != text:
                 self._look(view, scores)
+        if not marks and scores == self._none:
+            return self._nothing
         return Findings(scores, _spans(marks, data, text))
 
     def tail(self, text: str, entities: frozenset[str]) -> int:
         """See Detector.tail."""
-        regexps, longest = self._tails[entities] if entities in self._tails else self._beginnings(entities)
-        if not regexps:
+        expressions, longest = self._tails[entities] if entities in self._tails else self._beginnings(entities)
+        if not expressions:
             return 0
         at = 0
         if longest is not None and len(text) > longest:
@@ -101,12 +104,8 @@ class Scanner:
             text = text[-longest - 1 :]
             at = len(text[0].encode("utf-8", "surrogatepass"))
         data = text.encode("utf-8", "surrogatepass")
-        start = size = len(data)
-        for regexp in regexps:
-            found = regexp.search(data, at)
-            if found is not None:
-                start = min(start, found.start())
-        return 0 if start == size else len(data[start:].decode("utf-8", "surrogatepass"))
+        begun = [start for expression in expressions if (start := expression.span(data, at)[0]) >= 0]
+        return len(data[min(begun) :].decode("utf-8", "surrogatepass")) if begun else 0
 
     def _raise(self, scores: dict[str, float], row: Row) -> None:
         name = f"{self.name}.{row.entity}"
@@ -121,7 +120,7 @@ class Scanner:
             if scores[f"{self.name}.{row.entity}"] < row.score and any(True for _ in _matches(compiled, data)):
                 self._raise(scores, row)
 
-    def _beginnings(self, entities: frozenset[str]) -> tuple[list[re2._Regexp], int | None]:
+    def _beginnings(self, entities: frozenset[str]) -> tuple[list[Expression], int | None]:
         chosen = [c for c in self._rows if c.begun is not None and (c.row.entity in entities or "*" in entities)]
         unions: list[list[str]] = []
         room = 0
@@ -133,7 +132,7 @@ class Scanner:
             room -= len(pattern)
         lengths = [c.longest for c in chosen]
         longest = None if None in lengths else max((length for length in lengths if length is not None), default=0) + 2
-        known = [re2.compile(f"(?:{'|'.join(union)})\\z", options(MEMORY)) for union in unions], longest
+        known = [Expression(f"(?:{'|'.join(union)})\\z", MEMORY) for union in unions], longest
         if len(self._tails) >= CACHED:
             self._tails.clear()
         self._tails[entities] = known
@@ -144,8 +143,8 @@ def compile_row(row: Row) -> _Compiled:
     """Raises ConfigError with RE2's message where the pattern is wrong."""
     try:
         # Alone first: "a)(b" must not become well-formed by the parentheses put around it.
-        re2.compile(row.core, options())
-        regexp = re2.compile(_pattern(row), options())
+        Expression(row.core)
+        expression = Expression(_pattern(row))
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         message = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
@@ -153,7 +152,7 @@ def compile_row(row: Row) -> _Compiled:
     begun = beginnings(row.core)
     context = 0 if not row.before else beginnings(row.before).longest
     longest = None if begun.longest is None or context is None else begun.longest + context
-    return _Compiled(row, regexp, begun.pattern, longest)
+    return _Compiled(row, expression, begun.pattern, longest)
 
 
 def _pattern(row: Row) -> str:
@@ -165,10 +164,12 @@ def _matches(compiled: _Compiled, data: bytes) -> Iterator[tuple[int, int]]:
 
     After a candidate that the check refuses the search goes on within it.
     """
-    search, check = compiled.regexp.search, compiled.row.check
+    spans, check = compiled.expression.spans, compiled.row.check
     at = 0
-    while at < len(data) and (found := search(data, at)) is not None:
-        start, end = found.span(1)
+    while at < len(data):
+        (whole, _), (start, end), *_ = spans(data, at)
+        if whole < 0:
+            return
         if check is not None and start < end:
             core = data[start:end].decode("utf-8", "surrogatepass")
             length = check(core)
@@ -178,7 +179,7 @@ def _matches(compiled: _Compiled, data: bytes) -> Iterator[tuple[int, int]]:
             yield start, end
             at = end
         else:
-            at = found.start() + 1
+            at = whole + 1
 
 
 def _spans(marks: list[tuple[int, int, str, float]], data: bytes, text: str) -> Sequence[Span]:

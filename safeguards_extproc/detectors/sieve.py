@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import re2  # type: ignore[import-untyped]
 
+from safeguards_extproc.detectors.expression import options
+
 FEW = 2
 """Repetitions that are counted."""
 
@@ -29,20 +31,21 @@ _TOKEN = re.compile(
 class Sieve:
     """Expressions of RE2, each of which compiles. Raises re2.error where they are too large together."""
 
-    __slots__ = ("_all", "_set")
+    __slots__ = ("_all", "_match")
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._set = re2.Set.SearchSet(options(MEMORY))
+        known = re2.Set.SearchSet(options(MEMORY))
         # The end of the text always matches: without it in the answer, RE2 had no memory and nothing may be left out.
-        self._set.Add(rb"\z")
+        known.Add(rb"\z")
         for pattern in patterns:
-            self._set.Add(pattern.encode())
-        self._set.Compile()
+            known.Add(pattern.encode())
+        known.Compile()
+        self._match = known._set.Match
         self._all = range(len(patterns))
 
     def may(self, data: bytes) -> Sequence[int]:
         """Which of the expressions match `data`, in order; all of them where RE2 cannot say."""
-        hits: list[int] | None = self._set.Match(data)
+        hits: list[int] = self._match(data)
         if hits == _NONE:
             return ()
         if not hits or 0 not in hits:
@@ -56,14 +59,6 @@ _NONE = [0]
 def relaxed(pattern: str) -> str:
     """An expression that matches wherever `pattern` does, and counts no further than FEW."""
     return _TOKEN.sub(_relaxed, pattern)
-
-
-def options(memory: int = 8 << 20) -> re2.Options:
-    """RE2's, silent."""
-    chosen = re2.Options()
-    chosen.log_errors = False
-    chosen.max_mem = memory
-    return chosen
 
 
 def _relaxed(token: re.Match[str]) -> str:

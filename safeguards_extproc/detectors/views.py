@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import re2  # type: ignore[import-untyped]
-
 from safeguards_extproc.detectors.based import base85, base_n
 from safeguards_extproc.detectors.decoding import DECODERS, hexadecimal
+from safeguards_extproc.detectors.expression import Expression
 from safeguards_extproc.detectors.folding import fold
 from safeguards_extproc.detectors.readings import READINGS, joined, leet
-from safeguards_extproc.detectors.sieve import Sieve, options, relaxed
+from safeguards_extproc.detectors.sieve import Sieve, relaxed
 
 MOST = 8
 """Views of one text, itself counted."""
@@ -53,10 +52,7 @@ def _first(trigger: str, step: object) -> str:
 TRIGGERS = (_FOLDED, *(trigger for trigger, _ in (*DECODERS, *READINGS)))
 _FIRST = (_first(_FOLDED, fold), *(_first(trigger, step) for trigger, step in (*DECODERS, *READINGS)))
 _SIEVE = Sieve(_FIRST)
-_EXACT = [
-    None if first == trigger else re2.compile(trigger, options())
-    for first, trigger in zip(_FIRST, TRIGGERS, strict=True)
-]
+_EXACT = [None if first == trigger else Expression(trigger) for first, trigger in zip(_FIRST, TRIGGERS, strict=True)]
 """The triggers again, where the sieve says yes too often."""
 
 _TELLING: frozenset[object] = frozenset((base85, hexadecimal, leet))
@@ -103,7 +99,7 @@ class Seen:
     def triggers(self, index: int) -> bool:
         """Whether one of those that may match does; all match what is no Unicode."""
         exact = _EXACT[index]
-        return exact is None or self.may is _ALL or exact.search(self._data) is not None
+        return exact is None or self.may is _ALL or exact.matches(self._data)
 
 
 def _decoded(seen: Seen) -> tuple[str, Seen]:

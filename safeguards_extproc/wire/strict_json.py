@@ -103,7 +103,8 @@ def loads(body: bytes, *, max_depth: int = MAX_DEPTH, max_values: int = 0, exact
         end = _end(_space(text, end))
         if end != len(text):
             raise MalformedBody("trailing-data", offset=_bytes(text, end))
-    if body.count(b"{") + body.count(b"[") > max_depth:
+    # A walk through few values costs less than to count brackets in a long text.
+    if (len(body) > _SAMPLE and _few_commas(body)) or body.count(b"{") + body.count(b"[") > max_depth:
         _check_depth(value, max_depth)
     if b"\\" in body and _surrogate(body):
         _check_surrogates(value)
@@ -124,13 +125,17 @@ def _scanner(body: bytes, exact: bool) -> Any:
         return _scan_short
     # Many commas are many numbers, as in a vector: worth a look at their shapes. Without an exponent of three digits
     # and a run of 200 there is none that the C scanner takes for infinite. (Searching backwards looks for the "e".)
-    middle = len(body) // 2
-    if body.count(b",", middle, middle + _SAMPLE) * _SELDOM < min(len(body) - middle, _SAMPLE):
+    if _few_commas(body):
         return _scan_long
     plain = body.translate(_shape_of_numbers, b"+")
     if plain.rfind(b"e000") >= 0 or b"0" * 200 in plain:
         return _scan_long
     return _scan_numeric if exact else _scan_vague
+
+
+def _few_commas(body: bytes) -> bool:
+    middle = len(body) // 2
+    return body.count(b",", middle, middle + _SAMPLE) * _SELDOM < min(len(body) - middle, _SAMPLE)
 
 
 def spans(body: bytes, paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:

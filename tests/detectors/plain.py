@@ -7,10 +7,13 @@ import binascii
 import re
 import string
 import unicodedata
+from collections import Counter
 
 from safeguards_extproc.detectors.confusables import SCRIPTS
+from safeguards_extproc.detectors.english import STRONG
+from safeguards_extproc.detectors.folding import _PLAIN
 from safeguards_extproc.detectors.readable import as_text
-from safeguards_extproc.detectors.readings import _FIGURES, _SAYABLE, _SHORT
+from safeguards_extproc.detectors.readings import _ENCIPHERED, _FIGURES, _SAYABLE, _SHORT
 
 AMID = 24
 
@@ -129,3 +132,35 @@ def leet(text: str) -> tuple[str, ...]:
 
     words = re.sub(r"(?<![/A-Za-z0-9@$!])[A-Za-z0-9@$!]+(?!\.?[A-Za-z0-9@$!])", word, text)
     return (_SHORT.sub(lambda token: token[0].translate(_FIGURES), words),) if found else ()
+
+
+def english(text: str, enough: int) -> bool:
+    """Word by word."""
+    words = (found[0].lower() for found in re.finditer(r"[A-Za-z]{3,12}(?![A-Za-z])", text))
+    return sum(word in STRONG for word in words) >= enough
+
+
+def deciphered(text: str) -> list[str]:
+    """Every word votes."""
+    small, votes = "abcdefghijklmnopqrstuvwxyz", Counter[int]()
+    for word in re.findall(r"[A-Za-z]{3,4}(?![A-Za-z])", text):
+        votes.update(_ENCIPHERED.get(word.lower(), ()))
+    found = []
+    for key in sorted(votes, key=lambda key: (-votes[key], key))[:2]:
+        plain = small[key:] + small[:key] if key else small[::-1]
+        said = text.translate(str.maketrans(small + small.upper(), plain + plain.upper()))
+        found += [said] * english(said, 2)
+    return found
+
+
+def decomposed(text: str) -> str:
+    """Character by character."""
+    return "".join(char if char.isascii() else _PLAIN[ord(char)] for char in text)
+
+
+def reads(data: bytes) -> bool:
+    """Whether bytes of UTF-8 are a text, character by character."""
+    text = data.decode()
+    fine = sum(char.isprintable() or char in "\n\r\t" for char in text)
+    plain = sum(char.isalnum() or char == " " for char in text)
+    return len(data) > 2 and fine * 20 >= len(text) * 19 and plain * 10 >= len(text) * 6

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.detectors.readable import as_text, may_begin
+from tests.detectors import plain
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,15 @@ from safeguards_extproc.detectors.readable import as_text, may_begin
 def test_what_is_text(data: bytes, text: str | None) -> None:
     """UTF-8 or UTF-16, printable, mostly words."""
     assert text == as_text(data)
+
+
+@given(st.text(st.sampled_from("ab 1\n\t\x00\x07\x7fé½²—東\u200b😀"), min_size=1, max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_characters_are_counted_as_one_by_one(text: str) -> None:
+    """However they are written, but for what reads as UTF-16."""
+    data = text.encode()
+    if len(data) < 6 or (any(data[1:8:2]) and any(data[0:8:2])):
+        assert plain.reads(data) == (as_text(data) == text)
 
 
 TEXTS = st.text(min_size=3, max_size=12).flatmap(

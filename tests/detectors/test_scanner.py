@@ -86,7 +86,7 @@ def test_a_refused_hit_in_a_view_does_not_score() -> None:
 def test_empty_text_and_empty_matches() -> None:
     """Nothing is marked in nothing, and an empty match marks nothing."""
     detector = scanner(Row("a", "x*"))
-    assert detector.find("", ()).spans == []
+    assert not detector.find("", ()).spans
     assert detector.find("yxy", ()).spans == [Span(1, 2, "a")]
 
 

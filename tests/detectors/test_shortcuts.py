@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.detectors import based, decoding, folding, readings
+from safeguards_extproc.detectors.english import english
 from tests.detectors import plain
 from tests.detectors.mixtures import mixtures
 
@@ -23,6 +24,7 @@ SAID = (
     "\ufffd\ufffdhello there all",
 )
 LETTERS = {
+    "words": "thewornv  .preinstructions THEanNGUR",
     "leet": "aebstPMk0134578$@!. /-é\n",
     "fold": "aAb1 _éñоаеВсЖпß東'.-«",
     "base64": "aAbZ09+/_-=\r\n\n xQg",
@@ -30,6 +32,11 @@ LETTERS = {
     "base85": "abcXYZ09!#$%&()*+-;<=>?@^_`{|}~zu\"\\ \n,.'",
 }
 WORDS = (
+    "the",
+    "preinstructions",
+    "gur naq",
+    "gsv zmw",
+    "ﬁ①é",
     "b0mb",
     "p1pe",
     "h4ck!",
@@ -61,7 +68,12 @@ PAIRS: dict[str, tuple[Callable[[str], object], Callable[[str], object]]] = {
     "base85": (based.base85, plain.base85),
     "hex": (decoding.hexadecimal, plain.hexadecimal),
     "leet": (lambda text: tuple(readings.leet(text)), plain.leet),
+    "english": (lambda text: english(text), lambda text: plain.english(text, 1)),
+    "deciphered": (lambda text: tuple(readings.deciphered(text)), lambda text: tuple(plain.deciphered(text))),
+    "decomposed": (folding._decomposed, plain.decomposed),
 }
+NOTHING = ("", (), False)
+"""What those give that find nothing, and change nothing."""
 
 
 def puzzle(dice: random.Random) -> str:
@@ -111,4 +123,4 @@ def test_puzzles_are_ones(name: str) -> None:
     """The law bites: a shortcut that finds nothing is found out."""
     dice, long = random.Random(3), PAIRS[name][1]
     texts = [puzzle(dice) for _ in range(300)]
-    assert sum(long(text) not in (text, ()) for text in texts) > 5
+    assert sum(long(text) not in (text, *NOTHING) for text in texts) > 5

@@ -9,9 +9,10 @@ import pytest
 import re2  # type: ignore[import-untyped]
 from hypothesis import given, settings
 
+from safeguards_extproc.detectors.expression import options
 from safeguards_extproc.detectors.pii import ROWS as PII
 from safeguards_extproc.detectors.secrets import ROWS as SECRETS
-from safeguards_extproc.detectors.sieve import Sieve, options, relaxed
+from safeguards_extproc.detectors.sieve import Sieve, relaxed
 from safeguards_extproc.detectors.views import TRIGGERS, Seen, expand
 from safeguards_extproc.evaluate.evasions import EVASIONS
 from tests.detectors.mixtures import SENTENCES, mixtures
