@@ -129,7 +129,7 @@ class Connection:
     def go_on(self) -> None:
         """The socket takes more again."""
         if self._kept_room is not None:
-            self.room, self._kept_room = self.room + self._kept_room, None
+            self.room, self._kept_room = self._kept_room, None
             self._unblock()
 
     def go_away(self) -> None:

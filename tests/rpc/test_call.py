@@ -211,3 +211,53 @@ def test_a_call_has_a_path() -> None:
 
     Talk(owner).open()
     assert paths == ["/test/Echo"]
+
+
+def test_a_client_that_has_said_all_is_not_reset() -> None:
+    """Only one that might still be sending is told that it need not."""
+    talk = Talk(Silent)
+    for end, reset in [(True, None), (False, int(ErrorCode.NO_ERROR))]:
+        number = talk.open(end=end)
+        owner = talk.owners[-1]
+        assert isinstance(owner, Silent)
+        owner.call.end(Status.OK)
+        written = talk.server.take()
+        assert (b"\x03\0\0\0\0" + bytes((number,)) in written) is (reset is not None)
+
+
+def test_an_owner_that_has_ended_its_call_hears_of_it_no_more() -> None:
+    """Also where its last words still waited for room when the client left."""
+    talk = Talk(window=0)
+    number = talk.open()
+    talk.say(number, framed(b"hello"), end=True)
+    talk.client.reset_stream(number)
+    talk.pump()
+    owner = talk.owners[0]
+    assert isinstance(owner, Echo)
+    assert (owner.events, owner.call.over) == (["half-closed"], True)
+
+
+def test_what_waited_counts_for_the_connection_too() -> None:
+    """All calls share its room, whether they sent at once or later."""
+    talk = Talk(window=0)
+    numbers = [talk.open(), talk.open()]
+    for number in numbers:
+        talk.say(number, framed(b"x" * 95))
+    before = talk.server.room
+    for number in numbers:
+        talk.client.increment_flow_control_window(1000, number)
+    talk.pump()
+    assert talk.server.room == before - 200
+
+
+def test_trailers_of_a_call_that_is_over_begin_no_other() -> None:
+    """They were on their way when it ended."""
+    talk = Talk(Silent)
+    number = talk.open()
+    owner = talk.owners[0]
+    assert isinstance(owner, Silent)
+    owner.call.end(Status.OK)
+    talk.server.take()
+    talk.client.send_headers(number, [("late", "yes")], end_stream=True)
+    talk.pump()
+    assert (len(talk.owners), talk.server.calls, talk.server.closed) == (1, 0, False)

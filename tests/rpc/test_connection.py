@@ -6,6 +6,7 @@ import struct
 
 import pytest
 from h2.settings import SettingCodes
+from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,19 +163,39 @@ def test_headers_may_come_in_pieces_with_padding_and_priority() -> None:
     assert not connection.closed
 
 
-def test_a_client_whose_headers_repeat_is_understood() -> None:
-    """From the second call on, a client sends references to a table; when the table changes, so does what they mean."""
-    paths: list[str] = []
+@given(paths=st.lists(st.sampled_from(["/a", "/b", "/c", "/d"]), max_size=40))
+def test_a_client_whose_headers_repeat_is_understood(paths: list[str]) -> None:
+    """It sends references to a table; when the table changes, so does what they mean."""
+    heard: list[str] = []
 
-    def owner(call: Call) -> Echo:
-        paths.append(call.path)
-        return Echo(call)
+    def owner(call: Call) -> None:
+        heard.append(call.path)
 
-    talk = Talk(owner)
-    for user in ["one", "one", "one", "two", "one", "two", "two"]:
-        talk.open([*HEADERS, *GRPC, ("user", user)], end=True)
-    assert paths == ["/test/Echo"] * 7
-    assert [heard.status for heard in talk.heard.values()] == ["0"] * 7
+    connection, encoder = Connection(owner, lambda: None), Encoder()
+    connection.receive(frames.PREFACE + SETTINGS)
+    for number, path in enumerate(paths):
+        block = encoder.encode([HEADERS[0], (":path", path), *GRPC])
+        connection.receive(frame(frames.HEADERS, END_HEADERS, 2 * number + 1, block))
+    assert paths == heard
+
+
+def test_a_block_that_adds_to_the_table_adds_each_time() -> None:
+    """The same bytes twice are two entries: what is referred to afterwards lies one further back."""
+    heard: list[str] = []
+
+    def owner(call: Call) -> None:
+        heard.append(call.path)
+
+    def literal(name: int, value: bytes) -> bytes:
+        return bytes((0x40 | name, len(value))) + value  # with an index (RFC 7541, 6.2.1)
+
+    rest = b"\x83" + literal(31, b"application/grpc")
+    added, again = literal(4, b"/first") + rest, literal(4, b"/second") + rest
+    connection = Connection(owner, lambda: None)
+    connection.receive(frames.PREFACE + SETTINGS)
+    for number, block in enumerate([added, again, added, b"\xc1\x83\xc0", b"\xbf\x83\xbe"]):
+        connection.receive(frame(frames.HEADERS, END_HEADERS, 2 * number + 1, block))
+    assert ["/first", "/second", "/first", "/second", "/first"] == heard
 
 
 @pytest.mark.parametrize(
