@@ -19,6 +19,7 @@ from safeguards_extproc import (
     cli_capture,
     cli_keeper,
     cli_limits,
+    cli_reconcile,
     cli_records,
     cli_replay,
     cli_scorer,
@@ -44,6 +45,7 @@ app.add_typer(cli_account.app, name="account")
 app.add_typer(cli_limits.app, name="limits")
 app.add_typer(cli_campaigns.app, name="campaigns")
 app.add_typer(cli_records.app, name="records")
+cli_records.app.command("reconcile")(cli_reconcile.reconcile)
 app.add_typer(cli_capture.app, name="capture")
 cli_account.app.command("bulk")(cli_bulk.bulk)
 app.command("keeper")(cli_keeper.keeper)

@@ -1,4 +1,4 @@
-"""The command line of records: sealing them, checking what was sealed, asking, and comparing with Envoy."""
+"""The command line of records: sealing them, checking what was sealed, and asking."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from safeguards_extproc.errors import ConfigError
 
 if TYPE_CHECKING:
     from safeguards_extproc.records.query import Span
-    from safeguards_extproc.records.reconcile import Gap
     from safeguards_extproc.records.seal import Round
     from safeguards_extproc.records.stores import Store
+    from safeguards_extproc.telemetry import Metrics
 
 app = typer.Typer(help="Seal, verify and query decision records.", no_args_is_help=True)
 
@@ -36,6 +36,7 @@ Place = Annotated[str, typer.Argument(metavar="PLACE", help="A store, a spool's 
 Since = Annotated[str, typer.Option(help="Records from then on: 24h, 7d, or 2026-01-31T09:00 (UTC).")]
 Until = Annotated[str, typer.Option(help="Records before then.")]
 Region = Annotated[str | None, typer.Option(help="Records of this region.")]
+MetricsAt = Annotated[str, typer.Option("--metrics", help="Prometheus metrics while it goes on; empty for none.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 LATEST = ("time", "id", "route", "model", "outcome", "rule", "category", "termination", "status", "duration_ms")
@@ -48,22 +49,25 @@ def seal(
     spool: Annotated[Path, typer.Argument(help="The spool's folder (serve --spool).", exists=True, file_okay=False)],
     store: StoreUrl,
     every: Annotated[str, typer.Option(help="Go on until SIGTERM, and look so often: 30s, 5m.")] = "",
+    metrics: MetricsAt = "",
     as_json: AsJson = False,
 ) -> None:
     """Turn the spool's closed segments into Parquet files of a store."""
-    place, pause = _store(store), cli_say.span("--every", every)
+    place, pause = store_of(store), cli_say.span("--every", every)
     from safeguards_extproc.records.seal import seal as once
 
-    stop = _until_told() if pause else threading.Event()
-    while True:
-        with _read_errors(str(spool)):
-            done = once(spool, place)
-        if done.segments or done.left or not pause:
-            _say_round(done, place, as_json=as_json)
-        if not pause:
-            raise typer.Exit(1 if done.left else 0)
-        if stop.wait(pause):
-            return
+    stop = until_told() if pause else threading.Event()
+    with serving(metrics) as told:
+        while True:
+            with reading(str(spool)):
+                done = once(spool, place)
+            told.sealed(done.records, done.torn, len(done.left), time.time())
+            if done.segments or done.left or not pause:
+                _say_round(done, place, as_json=as_json)
+            if not pause:
+                raise typer.Exit(1 if done.left else 0)
+            if stop.wait(pause):
+                return
 
 
 def _say_round(done: Round, place: Store, *, as_json: bool) -> None:
@@ -85,10 +89,10 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Say whether all that was sealed is there, unchanged, and once."""
-    place = _store(store)
+    place = store_of(store)
     from safeguards_extproc.records.verify import verify as look
 
-    with _read_errors(place.url):
+    with reading(place.url):
         found = look(place, spool, quick=quick)
     counts = {name: getattr(found, name) for name in ("files", "records", "bytes", "waiting", "torn")}
     lives = {
@@ -121,10 +125,10 @@ def sql(
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV.")] = False,
 ) -> None:
     """Ask in DuckDB's SQL. Nothing can be changed."""
-    place = _store(store)
+    place = store_of(store)
     from safeguards_extproc.records.query import Records
 
-    with _read_errors(place.url), Records(place, _span(since, until, region)) as records:
+    with reading(place.url), Records(place, _span(since, until, region)) as records:
         answer = records.ask(question)
         if as_csv:
             writer = csv.writer(sys.stdout)
@@ -146,12 +150,12 @@ def top(
     as_json: AsJson = False,
 ) -> None:
     """Count exchanges by what they have in common."""
-    place = _store(store)
+    place = store_of(store)
     from safeguards_extproc.records import query
 
     if by not in (*query.BY, "fired"):
         raise ConfigError(f"cannot count by {by!r}", where="--by", hint=f"one of fired, {', '.join(query.BY)}")
-    with _read_errors(place.url), query.Records(place, _span(since, until, region)) as records:
+    with reading(place.url), query.Records(place, _span(since, until, region)) as records:
         answer = records.ask(query.top(by, rows))
         found = list(answer)
     cli_say.rows(f"{place.url}: by {by}", found, answer.columns, as_json=as_json)
@@ -184,85 +188,44 @@ def tail(
     """The latest records, a line each."""
     from safeguards_extproc.records.follow import Following
 
-    live = _live(place)
+    live = live_place(place)
     if live is None:
         if follow:
             raise ConfigError("a store has no end to wait at", where=place, hint="follow the spool")
         _say_latest(_latest(place, rows), as_json=as_json)
         return
     following = Following(live)
-    with _read_errors(place):
+    with reading(place):
         _say_latest(collections.deque(following.new(), rows), as_json=as_json)
         while follow:
             time.sleep(_LOOK_S)
             _say_latest(following.new(), as_json=as_json)
 
 
-@app.command()
-def reconcile(
-    places: Annotated[list[str], typer.Argument(metavar="PLACE…", help="Spools, files of --records, and one store.")],
-    access_log: Annotated[Path | None, typer.Option(help="Envoy's access log, JSON lines.", dir_okay=False)] = None,
-    admin: Annotated[str, typer.Option(help="Envoy's admin endpoint, HOST:PORT; with --follow.")] = "",
-    stat_prefix: Annotated[str, typer.Option(help="Of the connection manager that the filter is in.")] = "ingress",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="From now on, until SIGTERM.")] = False,
-    every: Annotated[str, typer.Option(help="With --follow: look so often.")] = "10s",
-    grace: Annotated[str, typer.Option(help="With --follow: how old a gap is when it is named.")] = "30s",
-    expect: Annotated[
-        list[str] | None, typer.Option(help="Lines with these details need no record: direct_response; repeat it.")
-    ] = None,
-    id_field: Annotated[str, typer.Option(help="Where a line has the filter's id.")] = "safeguards.id",
-    time_field: Annotated[str, typer.Option(help="Where a line has its time.")] = "time",
-    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each gap.")] = False,
-) -> None:
-    """Compare records with Envoy's access log and counters: every request has one record, or a gap is named."""
-    from safeguards_extproc.records.watch import Sources, Watch, all_of
+@contextmanager
+def serving(address: str) -> Iterator[Metrics]:
+    """Metrics, which can be had at an address until the end of the block."""
+    from safeguards_extproc.telemetry import Metrics
 
-    if access_log is None and not (admin and follow):
-        hint = "give --access-log FILE, or --follow and --admin HOST:PORT"
-        raise ConfigError("there is nothing to compare records with", where="reconcile", hint=hint)
-    live = [path for path in map(_live, places) if path is not None]
-    stores = [_store(place) for place in places if _live(place) is None]
-    if len(stores) > 1:
-        raise ConfigError("are two stores", where=", ".join(store.url for store in stores), hint="name one")
-    store = stores[0] if stores else None
-    expected = frozenset(expect or ())
-    sources = Sources(live, store, access_log, admin, stat_prefix, id_field, time_field, expected)
-    pause, patience = cli_say.span("--every", every), cli_say.span("--grace", grace)
-    with _read_errors(", ".join(places)):
-        if not follow:
-            told, gaps = all_of(sources)
-        else:
-            stop = _until_told()
-            watch = Watch(sources, patience)
-            told = watch.reconciliation
-            sys.stderr.write(f"looking every {every}; a gap is named when it is {grace} old\n")
-            sys.stderr.flush()
-            while not stop.wait(pause):
-                try:
-                    _say_gaps(watch.look(time.monotonic()), as_json=as_json)
-                except OSError as error:  # Envoy restarts, a disk is away: the next look sees what this one did not
-                    sys.stderr.write(f"cannot look: {error}\n")
-            gaps = watch.look(time.monotonic())
-    _say_gaps(gaps, as_json=as_json)
-    if not as_json:
-        totals = told.totals
-        sys.stdout.write(f"{totals.lines} lines, {totals.records} records, {totals.gaps} gaps\n")
-    raise typer.Exit(1 if told.totals.gaps else 0)
+    metrics = Metrics()
+    if not address:
+        yield metrics
+        return
+    from safeguards_extproc.adapters.listener import parse
+
+    at = parse(address)
+    try:
+        _, stop = metrics.serve(at.host, at.port)
+    except OSError:
+        hint = "is the port taken, the host one of ours?"
+        raise ConfigError("cannot serve metrics", where=address, hint=hint) from None
+    try:
+        yield metrics
+    finally:
+        stop()
 
 
-def _say_gaps(gaps: Iterable[Gap], *, as_json: bool) -> None:
-    for gap in gaps:
-        if as_json:
-            sys.stdout.write(json.dumps(dataclasses.asdict(gap)) + "\n")
-            continue
-        when = gap.first if gap.first == gap.last else f"{gap.first} to {gap.last}"
-        ids = ", ".join(gap.ids) + (", …" if len(gap.ids) < gap.count else "") if gap.ids else ""
-        parts = (f"{gap.kind.upper()}  {gap.count}", gap.why, when, ids)
-        sys.stdout.write("  ".join(part for part in parts if part) + "\n")
-    sys.stdout.flush()
-
-
-def _until_told() -> threading.Event:
+def until_told() -> threading.Event:
     """Set by SIGTERM and SIGINT."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -284,11 +247,11 @@ def _say_latest(records: Iterable[Record], *, as_json: bool) -> None:
 
 def _latest(place: str, rows: int) -> list[Record]:
     """The latest records of a store: of its last hours, as many as it takes."""
-    store = _store(place)
+    store = store_of(place)
     from safeguards_extproc.records import sealed
     from safeguards_extproc.records.query import Records, Span
 
-    with _read_errors(store.url):
+    with reading(store.url):
         since, count = "", 0
         for hour in sorted(sealed.hours(store), key=lambda hour: hour.split("/")[1:], reverse=True):
             since = sealed.begin(hour)
@@ -304,18 +267,18 @@ def _latest(place: str, rows: int) -> list[Record]:
 def _find(place: str, id: str, span: Span) -> list[Record]:
     from safeguards_extproc.records.follow import Following
 
-    live = _live(place)
-    with _read_errors(place):
+    live = live_place(place)
+    with reading(place):
         if live is not None:
             return [record for record in Following(live).new() if record.id == id]
-        store = _store(place)
+        store = store_of(place)
         from safeguards_extproc.records.query import Records
 
         with Records(store, span) as records:
             return list(records.find(id))
 
 
-def _live(place: str) -> Path | None:
+def live_place(place: str) -> Path | None:
     """The path of a spool or of a file of JSON lines; None if the place is a store."""
     from safeguards_extproc.records import segments
 
@@ -327,7 +290,7 @@ def _live(place: str) -> Path | None:
     return None
 
 
-def _store(url: str) -> Store:
+def store_of(url: str) -> Store:
     try:
         from safeguards_extproc.records.stores import open_store
     except ModuleNotFoundError as missing:
@@ -337,7 +300,7 @@ def _store(url: str) -> Store:
 
 
 @contextmanager
-def _read_errors(where: str) -> Iterator[None]:
+def reading(where: str) -> Iterator[None]:
     """What cannot be read is the operator's to mend."""
     try:
         yield

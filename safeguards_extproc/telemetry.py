@@ -107,6 +107,18 @@ METRICS = tuple(
         ("standings_published_total", "Changes of standings that a keeper published.", (), ()),
         ("standings_built_seconds", "How long a keeper last took to publish all standings anew.", (), ()),
         ("keeper_failures_total", "What a keeper could not do, and why.", ("part", "reason"), ()),
+        ("sealed_records_total", "Decision records that a sealer put into the store.", (), ()),
+        ("sealed_torn_bytes_total", "Bytes at the end of segments that were no record.", (), ()),
+        ("sealer_segments_left", "Segments that a sealer could not seal when it last looked.", (), ()),
+        ("sealer_looked_timestamp_seconds", "When a sealer last looked through its spool.", (), ()),
+        ("reconciled_total", "What reconciliation was told: lines of Envoy's log, records.", ("what",), ()),
+        (
+            "record_gaps_total",
+            "Requests without one record, or records without a request, by what is wrong.",
+            ("kind",),
+            (),
+        ),
+        ("reconciled_timestamp_seconds", "When reconciliation last looked.", (), ()),
     )
 )
 """Every metric of ours, as the README lists them; `process_*` come with the Prometheus client."""
@@ -337,6 +349,21 @@ class Metrics(Collector):
     def keeper_failed(self, part: str, reason: str) -> None:
         """A part of a keeper could not do its work."""
         self._of["keeper_failures_total"].add(1, part, reason)
+
+    def sealed(self, records: int, torn: int, left: int, at: float) -> None:
+        """A sealer looked through its spool, at a time since 1970."""
+        self._of["sealed_records_total"].add(records)
+        self._of["sealed_torn_bytes_total"].add(torn)
+        self._of["sealer_segments_left"].set(left)
+        self._of["sealer_looked_timestamp_seconds"].set(at)
+
+    def reconciled(self, lines: int, records: int, gaps: Mapping[str, int], at: float) -> None:
+        """Reconciliation looked, at a time since 1970: what is new, and gaps by kind."""
+        self._of["reconciled_total"].add(lines, "line")
+        self._of["reconciled_total"].add(records, "record")
+        for kind, count in gaps.items():
+            self._of["record_gaps_total"].add(count, kind)
+        self._of["reconciled_timestamp_seconds"].set(at)
 
     def exchange(self, record: Record) -> None:
         """A finished exchange."""

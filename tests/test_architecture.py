@@ -40,14 +40,15 @@ MAY_IMPORT = {
     "app_accounts": "errors core policy telemetry settings adapters enforcement *",
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
-    "cli_account cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_records cli_replay cli_scorer "
-    "__version__ *",
+    "cli_account cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_reconcile cli_records cli_replay "
+    "cli_scorer __version__ *",
     "cli_say": "errors policy *",
     "cli_account": "errors core policy enforcement telemetry app_accounts cli_say *",
     "cli_bulk": "errors enforcement cli_account cli_say *",
     "cli_campaigns": "errors enforcement cli_account cli_say *",
     "cli_limits": "errors core policy enforcement adapters telemetry app_accounts cli_say *",
-    "cli_records": "errors core records cli_say *",
+    "cli_records": "errors core records telemetry adapters cli_say *",
+    "cli_reconcile": "errors records cli_records cli_say *",
     "cli_keeper": "settings telemetry app_keeper *",
     "cli_capture": "errors replay cli_say *",
     "cli_replay": "errors policy replay telemetry cli_say cli_scorer *",

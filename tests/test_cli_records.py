@@ -110,38 +110,6 @@ def test_the_latest_are_told_a_line_each(store: Path) -> None:
     assert lines[1].startswith("2026-01-31T11:03")
 
 
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    """Envoy's log of the first of the three, of one that has no record, and of one that no filter saw."""
-    lines = [
-        {"time": record(number).time, "status": status, "flags": flags, "safeguards": {"id": id} if id else None}
-        for number, status, flags, id in ((1, 200, "-", record(1).id), (2, 200, "-", "gone"), (3, 503, "UF", ""))
-    ]
-    path = tmp_path / "access.log"
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def test_records_are_compared_with_envoys_log(store: Path, log: Path) -> None:
-    """A line for each gap: its kind, how many, why, when, which; and what was looked at."""
-    found = said("reconcile", store, "--access-log", log)
-    assert 1 == found.exit_code
-    second, third = record(2).time, record(3).time
-    assert [
-        f"UNSEEN  1  status 503, flags UF  {third}",
-        f"MISSING  1  status 200  {second}  gone",
-        f"UNLOGGED  1  Envoy logged no request with its id  {second}  {record(2).id}",
-        "3 lines, 3 records, 3 gaps",
-    ] == found.stdout.splitlines()
-    rows = [json.loads(row) for row in said("reconcile", store, "--access-log", log, "--json").stdout.splitlines()]
-    assert [("unseen", 1, []), ("missing", 1, ["gone"]), ("unlogged", 1, [record(2).id])] == [
-        (row["kind"], row["count"], row["ids"]) for row in rows
-    ]
-    log.write_text(log.read_text().splitlines()[0] + "\n")
-    agreed = said("reconcile", store, "--access-log", log)
-    assert (0, "1 lines, 3 records, 0 gaps\n") == (agreed.exit_code, agreed.stdout)
-
-
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
@@ -152,10 +120,6 @@ def test_records_are_compared_with_envoys_log(store: Path, log: Path) -> None:
         (("tail", "{store}", "--follow"), "follow the spool"),
         (("seal", "{spool}", "hdfs://x/y"), "names no store"),
         (("verify", "{store}", "--spool", "{store}/none"), "cannot be read"),
-        (("reconcile", "{spool}"), "nothing to compare records with"),
-        (("reconcile", "{spool}", "--admin", "127.0.0.1:1"), "nothing to compare records with"),
-        (("reconcile", "{spool}", "--access-log", "{spool}/none"), "cannot be read"),
-        (("reconcile", "{store}", "{store}/eu", "--access-log", "{store}/log"), "are two stores"),
     ],
 )
 def test_what_is_asked_wrongly_is_said(arguments: tuple[str, ...], hint: str, store: Path, spool: Path) -> None:

@@ -349,3 +349,22 @@ def test_an_unknown_level_is_refused() -> None:
     """Before anything is changed."""
     with pytest.raises(ValueError, match="unknown log level"):
         configure_logging("loud")
+
+
+def test_sealing_and_reconciling_are_counted() -> None:
+    """What was sealed and what stays; what was compared, and the gaps by kind."""
+    metrics = Metrics()
+    metrics.sealed(7, 12, 1, 100.5)
+    metrics.sealed(3, 0, 0, 101.5)
+    metrics.reconciled(5, 4, {"missing": 2}, 102.5)
+    assert (10, 12, 0, 101.5) == (
+        value(metrics, "sealed_records_total"),
+        value(metrics, "sealed_torn_bytes_total"),
+        value(metrics, "sealer_segments_left"),
+        value(metrics, "sealer_looked_timestamp_seconds"),
+    )
+    assert (5, 4) == tuple(value(metrics, "reconciled_total", what=what) for what in ("line", "record"))
+    assert (2, 102.5) == (
+        value(metrics, "record_gaps_total", kind="missing"),
+        value(metrics, "reconciled_timestamp_seconds"),
+    )

@@ -69,7 +69,7 @@ class Records:
             statements = duckdb.extract_statements(sql)
         except duckdb.Error as error:
             raise ConfigError(_first(error), where="sql") from None
-        if len(statements) != 1 or statements[0].type is not duckdb.StatementType.SELECT:
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise ConfigError("is not one SELECT", where="sql", hint="records can be read, and nothing else done here")
         try:
             found = self._connection.execute(statements[0], list(values) or None)

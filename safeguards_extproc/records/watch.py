@@ -6,13 +6,15 @@ having been looked for too early: the filter keeps a record before the last answ
 
 from __future__ import annotations
 
+import datetime
 import errno
 import http.client
 import itertools
 import json
 import math
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +43,7 @@ _SECONDS = len("2026-01-31T09:00:00")
 class Sources:
     """Where to look. `live` are spools and files of JSON lines, `store` what they are sealed into, `log` is Envoy's
     access log, `admin` its "host:port", `prefix` the stat_prefix of its connection manager. A line whose details are in
-    `expected` needs no record."""
+    `expected` needs no record. An exchange whose record is looked for in the store began at most `recent_s` ago."""
 
     live: Sequence[Path]
     store: Store | None = None
@@ -51,6 +53,7 @@ class Sources:
     id_field: str = ID_FIELD
     time_field: str = TIME_FIELD
     expected: frozenset[str] = frozenset()
+    recent_s: float = 4 * 3600.0
 
 
 class Watch:
@@ -60,7 +63,9 @@ class Watch:
         self._sources = sources
         self._following = [Following(place) for place in sources.live]
         self._lines = Lines(sources.log) if sources.log is not None else None
-        self.reconciliation = Reconciliation(grace_s, Elsewhere(sources), logs=self._lines is not None)
+        self.reconciliation = Reconciliation(
+            grace_s, Elsewhere(sources.store, sources.recent_s), logs=self._lines is not None
+        )
         self.foreign = 0
         for _ in self._lines.new() if self._lines is not None else ():
             pass
@@ -92,7 +97,7 @@ class Watch:
 def all_of(sources: Sources) -> tuple[Reconciliation, list[Gap]]:
     """Everything that was logged and kept until now, and the gaps. A record from before the log's first line, or after
     its last, needs no line. OSError if something cannot be read."""
-    told = Reconciliation(0.0, Elsewhere(replace(sources, store=None, live=())), logs=sources.log is not None)
+    told = Reconciliation(0.0, Elsewhere(None, 0.0), logs=sources.log is not None)
     if sources.log is not None:
         _log(Lines(sources.log), sources, told, math.inf)
     first, last = told.totals.first[:_SECONDS], told.totals.last[:_SECONDS]
@@ -127,33 +132,26 @@ def _sealed(store: Store) -> Iterator[Record]:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """reconcile.Elsewhere: looks through everything again."""
+    """reconcile.Elsewhere: the recent hours of the store. What is in a spool was told."""
 
-    sources: Sources
+    store: Store | None
+    recent_s: float
 
     def ids(self, ids: Sequence[str]) -> set[str]:
-        wanted = set(ids)
-        there = {record.id for record in self._live() if record.id in wanted}
         question = "SELECT DISTINCT id FROM records WHERE id IN (SELECT unnest(?))"
-        return there | {row["id"] for row in self._ask(question, [sorted(wanted - there)])}
+        return {row["id"] for row in self._ask(question, [list(ids)])}
 
     def numbers(self, producer: str, epoch: str, first: int, last: int) -> set[int]:
-        life = (producer, epoch)
-        there = {found.sequence for found in self._live() if (found.producer, found.epoch) == life}
         question = "SELECT sequence FROM records WHERE producer = ? AND epoch = ? AND sequence BETWEEN ? AND ?"
-        there |= {row["sequence"] for row in self._ask(question, [producer, epoch, first, last])}
-        return {number for number in there if first <= number <= last}
-
-    def _live(self) -> Iterator[Record]:
-        for place in self.sources.live:
-            yield from Following(place).new()
+        return {row["sequence"] for row in self._ask(question, [producer, epoch, first, last])}
 
     def _ask(self, question: str, values: Sequence[Any]) -> Iterator[dict[str, Any]]:
-        if self.sources.store is None:
+        if self.store is None:
             return
-        from safeguards_extproc.records.query import Records
+        from safeguards_extproc.records.query import Records, Span
 
-        with Records(self.sources.store) as records:
+        since = datetime.datetime.fromtimestamp(max(0.0, time.time() - self.recent_s), datetime.UTC)
+        with Records(self.store, Span(since.isoformat(timespec="milliseconds"))) as records:
             yield from records.ask(question, values)
 
 

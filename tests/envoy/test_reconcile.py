@@ -144,7 +144,7 @@ def watching(world: World, *, log: bool) -> Iterator[Watching]:
     reader.start()
     try:
         assert process.stderr is not None
-        assert "looking every 1s" in process.stderr.readline()
+        assert "looking every 1 s" in process.stderr.readline()
         yield watch
     finally:
         process.send_signal(signal.SIGCONT)

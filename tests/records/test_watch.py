@@ -45,7 +45,7 @@ def test_from_now_on_every_exchange_is_followed(spool: Path, log: Path, tmp_path
     logged(log, 1, 2)
     segment(spool, [record(2), record(3)])
     store = open_store(str(tmp_path / "sealed"))
-    watch = Watch(Sources([spool], store, log), 10.0)
+    watch = Watch(Sources([spool], store, log, recent_s=1e10), 10.0)
     logged(log, 3, 4, 5, 6)
     segment(spool, [record(4)], state=segments.OPEN)
     assert [] == watch.look(0)
