@@ -191,11 +191,12 @@ def test_a_block_that_adds_to_the_table_adds_each_time() -> None:
 
     rest = b"\x83" + literal(31, b"application/grpc")
     added, again = literal(4, b"/first") + rest, literal(4, b"/second") + rest
+    newest, older = b"\xbf\x83\xbe", b"\xc1\x83\xc0"
     connection = Connection(owner, lambda: None)
     connection.receive(frames.PREFACE + SETTINGS)
-    for number, block in enumerate([added, again, added, b"\xc1\x83\xc0", b"\xbf\x83\xbe"]):
+    for number, block in enumerate([added, newest, again, newest, added, older, newest]):
         connection.receive(frame(frames.HEADERS, END_HEADERS, 2 * number + 1, block))
-    assert ["/first", "/second", "/first", "/second", "/first"] == heard
+    assert ["/first", "/first", "/second", "/second", "/first", "/second", "/first"] == heard
 
 
 @pytest.mark.parametrize(
