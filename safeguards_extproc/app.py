@@ -20,6 +20,7 @@ import uvloop
 
 from safeguards_extproc import wire
 from safeguards_extproc.adapters import workers
+from safeguards_extproc.adapters.capturing import Capturing, Terms
 from safeguards_extproc.adapters.embedded import EmbeddedScorer, EmbeddedSettings
 from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.adapters.health import Component, Health
@@ -37,6 +38,7 @@ from safeguards_extproc.core.events import Opened
 from safeguards_extproc.core.exchange import Exchange
 from safeguards_extproc.enforcement.askers import Askers
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.policy.capture_document import CaptureSpec
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.load import load
 from safeguards_extproc.ports import Scorer
@@ -45,6 +47,8 @@ from safeguards_extproc.records.mask import mask_of
 from safeguards_extproc.records.origin import Origin, epoch
 from safeguards_extproc.records.sinks import SINKS, Making, Recorder
 from safeguards_extproc.records.spool import Spool
+from safeguards_extproc.replay.capture import read_keys
+from safeguards_extproc.replay.folder import Folder, FolderLimits
 from safeguards_extproc.settings import Settings
 from safeguards_extproc.telemetry import Metrics
 
@@ -100,6 +104,8 @@ class App:
             if self.syncing is not None:
                 await self.syncing.close()
             self.sink.close()
+            if self.shared.capturing is not None:
+                self.shared.capturing.close()
             stop_metrics()
 
     async def probe(self) -> None:
@@ -171,6 +177,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
     escalations = Escalations(metrics)
     shared = Shared(begin, scorer, sink, metrics, limits, origin.producer, reader, sink.refuses, escalations)
+    shared.capturing = capturing_of(settings, lambda: policies.current, metrics, origin)
     joined = join(settings, policies, metrics, health)
     shared.accounts = joined.accounts
     metrics.watch_held(lambda: shared.held)
@@ -225,6 +232,31 @@ def _recorder(settings: Settings, worker: int, metrics: Metrics) -> tuple[Record
     syncing = Syncing(spool, sync) if spool is not None and making.synced else None
     durable = syncing.durable if syncing is not None else lambda _: None
     return Recorder(origin, metrics.exchange, sinks, mask, durable), syncing, origin
+
+
+def capturing_of(
+    settings: Settings, policy: Callable[[], CompiledPolicy], metrics: Metrics, origin: Origin
+) -> Capturing | None:
+    """What takes exchanges down, None where no folder was named. ConfigError if it or its key cannot be used."""
+    if settings.capture is None or settings.capture_key is None:
+        return None
+    limits = FolderLimits(settings.capture_bytes, min(FolderLimits().file_bytes, settings.capture_bytes // 4))
+    key = read_keys(settings.capture_key)[0]
+    folder = Folder(settings.capture, key, limits, source=origin.producer, region=origin.region, epoch=origin.epoch)
+
+    made: tuple[CaptureSpec, Terms] | None = None
+
+    def terms() -> Terms | None:
+        nonlocal made
+        spec = policy().document.capture
+        if spec is None:
+            return None
+        if made is None or made[0] is not spec:
+            tenants, routes, rules = map(frozenset, (spec.tenants, spec.routes, spec.rules))
+            made = spec, Terms(tenants, routes, spec.share, rules, spec.keep, spec.exchange_bytes)
+        return made[1]
+
+    return Capturing(terms, folder, metrics.captured)
 
 
 def scorer_of(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> Scorer:

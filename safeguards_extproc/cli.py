@@ -142,6 +142,15 @@ def serve(
     ledger: Annotated[
         str, typer.Option(help="One worker without Redis: the ledger that it keeps.", envvar=_env("LEDGER"))
     ] = "",
+    capture: Annotated[
+        Path | None, typer.Option(help="Capture there what the policy lets be captured.", envvar=_env("CAPTURE"))
+    ] = None,
+    capture_key: Annotated[
+        Path | None, typer.Option(help="The file with the keys of captures.", envvar=_env("CAPTURE_KEY"))
+    ] = None,
+    capture_bytes: Annotated[
+        int, typer.Option(help="Bytes of captures in that folder.", envvar=_env("CAPTURE_BYTES"))
+    ] = 10 << 30,
     log_level: Annotated[str, typer.Option(help="debug, info, warning, error.", envvar=_env("LOG_LEVEL"))] = "info",
 ) -> None:
     """Serve Envoy's external processing."""
@@ -179,6 +188,9 @@ def serve(
         max_held_bytes=max_held_bytes,
         redis=tuple(redis or ()),
         ledger=ledger,
+        capture=capture,
+        capture_key=capture_key,
+        capture_bytes=capture_bytes,
         log_level=_one_of("--log-level", log_level, ("debug", "info", "warning", "error")),
     )
     configure_logging(settings.log_level)

@@ -29,7 +29,8 @@ class Settings:
     a spooled record has to be on the disk. `identity_keys` is a file with the keys of pseudonyms.
     `tls_client_ca` makes TLS mutual. `drain_delay_s` is how long Envoy has to notice that health says no;
     `drain_limit_s` how long streams may then go on. `redis` is where filters share limits and standings: one
-    URL, or several nodes of a cluster; `ledger` is a database that a single worker without Redis keeps itself.
+    URL, or several nodes of a cluster; `ledger` is a database that a single worker without Redis keeps itself. What the
+    policy lets be captured goes into the folder `capture`, of at most `capture_bytes`, under a key of `capture_key`.
     """
 
     policy: Path
@@ -60,10 +61,16 @@ class Settings:
     max_held_bytes: int = 1 << 30
     redis: tuple[str, ...] = ()
     ledger: str = ""
+    capture: Path | None = None
+    capture_key: Path | None = None
+    capture_bytes: int = 10 << 30
     log_level: str = "info"
 
     def __post_init__(self) -> None:
         """Raises ConfigError where two settings contradict each other."""
+        if self.capture is not None and self.capture_key is None:
+            hint = "`safeguards-extproc capture key FILE` makes one"
+            raise ConfigError("captures are encrypted", where="--capture-key", hint=hint)
         if self.ledger and self.redis:
             hint = "give filters --redis alone, and run `safeguards-extproc keeper --ledger … --redis …` beside them"
             raise ConfigError("with Redis the ledger is the keeper's", where="--ledger", hint=hint)

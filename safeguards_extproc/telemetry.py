@@ -57,6 +57,7 @@ METRICS = tuple(
         ("held_bytes", "Bytes of bodies held back in all streams.", (), ()),
         ("received_bytes_total", "Bytes of messages from Envoy.", (), ()),
         ("sent_bytes_total", "Bytes of messages to Envoy.", (), ()),
+        ("captures_total", "Exchanges that were taken down, and what became of that.", ("result",), ()),
         ("faults_total", "Bugs and broken promises that ended a stream.", ("where",), ()),
         ("exchanges_total", "Exchanges by outcome and by how they ended.", ("route", "outcome", "termination"), ()),
         ("verdicts_total", "Verdicts: decided with shadow rules, and applied.", ("phase", "decided", "applied"), ()),
@@ -241,6 +242,10 @@ class Metrics(Collector):
     def fault(self, where: str) -> None:
         """A bug or a broken promise."""
         self._of["faults_total"].add(1, where)
+
+    def captured(self, result: str) -> None:
+        """An exchange was taken down: what became of that."""
+        self._of["captures_total"].add(1, result)
 
     def admitted(self, answer: Admitted) -> None:
         """An exchange was admitted, or was not."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from safeguards_extproc.adapters.capturing import Capturing
 from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.core.account import Admission, Admitted, Settlement
 from safeguards_extproc.core.aside import Outcome, Task
@@ -127,6 +128,7 @@ class Shared:
     unrecordable: Callable[[], bool] = lambda: False
     escalations: Escalations = field(default_factory=Escalations)
     accounts: Accounts = field(default_factory=NoAccounts)
+    capturing: Capturing | None = None
     admitting: set[asyncio.Task[None]] = field(default_factory=set)
     streams: set[Stream] = field(default_factory=set)
     held: int = 0

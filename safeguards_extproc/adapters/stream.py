@@ -21,6 +21,7 @@ import structlog
 from safeguards_extproc.adapters import extproc
 from safeguards_extproc.adapters.admitting import Admitting
 from safeguards_extproc.adapters.asking import Asking
+from safeguards_extproc.adapters.capturing import Taking
 from safeguards_extproc.adapters.dues import Dues
 from safeguards_extproc.adapters.shared import Exchange, Shared
 from safeguards_extproc.core.effects import (
@@ -72,6 +73,7 @@ class Stream:
         self._admitting: Admitting | None = None
         self._exchange: Exchange | None = None
         self._dues: Dues | None = None
+        self._taking: Taking | None = None
         self._readings: set[asyncio.Task[None]] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._held: list[bytes] | None = None  # what waits for the disk
@@ -92,10 +94,16 @@ class Stream:
                 opened, event = extproc.opened(data)
                 self._began = time.time()
                 self._dues = dues = Dues(opened)
-                self._exchange = exchange = self._shared.begin(opened, self._loop.time())
+                now = self._loop.time()
+                self._exchange = exchange = self._shared.begin(opened, now)
+                if self._shared.capturing is not None:
+                    self._taking = self._shared.capturing.begin(data, now)
+                event.at = now
             else:
                 event = extproc.decode(data)
-            event.at = self._loop.time()
+                event.at = self._loop.time()
+                if self._taking is not None:
+                    self._taking.took(data, event.at)
             dues.took(event)
             self._feed(exchange, event)
         except PeerError as error:
@@ -129,6 +137,9 @@ class Stream:
         self._stop(_SHUTDOWN)
 
     def _feed(self, exchange: Exchange, event: Event) -> None:
+        taking = self._taking
+        if taking is not None:
+            taking.heard(event)
         for effect in exchange.feed(event):
             match effect:
                 case SendBody() | SendHeaders() | AnswerBody() | SendTrailers() | Refuse():
@@ -136,6 +147,8 @@ class Stream:
                         self._dues.gave(effect)  # type: ignore[union-attr]
                         message = extproc.encode(effect)
                         self._sent += len(message)
+                        if taking is not None:
+                            taking.gave(message, event.at)
                         if self._held is None:
                             self._call.send(message)
                         else:
@@ -145,6 +158,8 @@ class Stream:
                         shared, told = self._shared, self._deliver
                         self._asking = Asking(shared.scorer, shared.escalations, told, self._scorer_fault, self._loop)
                     self._asking.ask(effect)
+                    if taking is not None:
+                        taking.asked(effect, event.at)
                 case Spare():
                     self._shared.escalations.spared(effect.models)
                 case Cancel():
@@ -174,6 +189,8 @@ class Stream:
         if durable is not None and not self._gone:
             self._held = []
             durable.add_done_callback(self._on_disk)
+        if self._taking is not None:
+            self._taking.kept(record)
         if self._admitting is not None:
             self._admitting.keep(record, effect.sketch)
 
@@ -271,7 +288,11 @@ class Stream:
             reading.cancel()
         if self._asking is not None:
             self._asking.close()
-        self._asking = self._exchange = None  # bodies are freed now, not when the collector finds the cycle
+        if self._taking is not None:
+            self._taking.over()
+        self._asking = self._exchange = self._taking = (
+            None  # bodies are freed now, not when the collector finds the cycle
+        )
         shared.left(self, self._counted)
         shared.telemetry.stream_closed(how, self._loop.time() - self._opened_at, self._received, self._sent)
 

@@ -19,7 +19,7 @@ from safeguards_extproc.detectors.hiding import hidden, unfinished
 from safeguards_extproc.detectors.sieve import Sieve
 from safeguards_extproc.detectors.views import expand
 from safeguards_extproc.errors import ConfigError
-from safeguards_extproc.policy import apis, checks, conditions, identify, limits
+from safeguards_extproc.policy import apis, capture_document, checks, conditions, identify, limits
 from safeguards_extproc.policy.apis import Apis
 from safeguards_extproc.policy.cel import CelError, Names, excerpt, parse, scores
 from safeguards_extproc.policy.conditions import Condition
@@ -138,7 +138,8 @@ class CompiledPolicy:
         apis: Apis,
         limits_: Sequence[Limit] = (),
     ) -> None:
-        canonical = json.dumps(document.model_dump(mode="json", by_alias=True), sort_keys=True, separators=(",", ":"))
+        said = document.model_dump(mode="json", by_alias=True, exclude={"capture"})  # which decides nothing
+        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()
         self.document, self.book, self.conditions = document, book, conditions_
         self.message = document.message
@@ -279,6 +280,12 @@ def compile_policy(
     problems += conditions.check(document, source, asked, reaches)
     problems += identify.check(document.identity, source)
     limited = limits.limits(document, source, problems)
+    problems += capture_document.check(
+        document.capture,
+        [rule.name for rule in document.rules],
+        [route.name for route in document.routes],
+        source,
+    )
     if problems:
         raise PolicyError(checks.in_order(problems))
     uninspectable = document.uninspectable.model_dump(mode="json", by_alias=True)

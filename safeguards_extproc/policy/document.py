@@ -16,6 +16,7 @@ from safeguards_extproc.core.text import Direction
 from safeguards_extproc.errors import FAILURES
 from safeguards_extproc.policy import account_document
 from safeguards_extproc.policy.account_document import CampaignsSpec, EnforcementSpec, IdentitySpec, QuotaSpec
+from safeguards_extproc.policy.capture_document import CaptureSpec
 from safeguards_extproc.policy.keys import (
     ActionName,
     Bytes,
@@ -290,6 +291,7 @@ class Document(Strict):
     limits: list[QuotaSpec] = []
     enforcement: EnforcementSpec = EnforcementSpec()
     campaigns: CampaignsSpec = CampaignsSpec()
+    capture: CaptureSpec | None = None
     examples: list[Example] = []
 
 
@@ -307,6 +309,7 @@ _AT: dict[tuple[str, ...], type[BaseModel]] = {
     ("routes", "*", "match"): Match,
     ("routes", "*", "window"): WindowSpec,
     ("routes", "*", "limits"): LimitSpec,
+    ("capture",): CaptureSpec,
     ("examples", "*"): Example,
     **account_document.AT,
 }

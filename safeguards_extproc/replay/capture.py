@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import re
 import secrets
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,6 +33,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from safeguards_extproc.core.taken import Taken
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.records.encode import from_json, to_json
 
 MAGIC = b"SGCAPT01"
 SUFFIX = ".capture"
@@ -112,8 +114,12 @@ def _key(entry: object, where: str) -> Key:
 
 
 def encode(taken: Taken) -> bytes:
-    """An exchange as it is encrypted."""
-    return zstandard.ZstdCompressor(level=1).compress(_encoder.encode(taken))
+    """An exchange as it is encrypted. A lone surrogate in its record, which UTF-8 cannot say, becomes "?"."""
+    try:
+        plain = _encoder.encode(taken)
+    except UnicodeEncodeError:
+        plain = _encoder.encode(replace(taken, record=taken.record and from_json(to_json(taken.record))))
+    return zstandard.ZstdCompressor(level=1).compress(plain)
 
 
 def decode(plain: bytes) -> Taken:
@@ -190,6 +196,11 @@ class Writer:
                 end = self._sealed.end(self.exchanges)
                 self._put(_LENGTH.pack(len(end)) + end)
         finally:
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Close a file that failed; no error is raised."""
+        with contextlib.suppress(OSError):
             self._file.close()
 
     def _put(self, data: bytes) -> int:
