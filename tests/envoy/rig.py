@@ -103,7 +103,8 @@ def serve(
     """Start `python -m safeguards_extproc serve` on a socket; returns once it takes connections.
 
     Its log lies beside its policy, as do its records unless they are to be elsewhere; `sink` is the option that asks
-    for them. `options` are more of its own; `within` is a program that runs it.
+    for them. Beside a file it keeps a spool, so that whatever it refuses or changes waits for the disk. `options` are
+    more of its own; `within` is a program that runs it.
     """
     folder = policy.parent
     health, metrics = (f"127.0.0.1:{processes.free_port()}" for _ in range(2))
@@ -111,6 +112,7 @@ def serve(
     argv = [*within, sys.executable, "-m", "safeguards_extproc", "serve", "--policy", str(policy)]
     argv += ["--listen", f"unix://{socket}", "--health", health, "--metrics", metrics, f"--{sink}", str(records)]
     argv += ["--drain-delay", str(drain_delay_s), "--drain-limit", str(drain_limit_s)]
+    argv += [] if sink == "spool" else ["--spool", str(folder / f"{socket.stem}-spool")]
     argv += [*(["--triton", triton_at] if triton_at else []), *options]
     log = folder / f"{socket.stem}.{time.monotonic_ns()}.log"
     part = processes.start(f"filter {socket.stem}", argv, log, env={"PYTHONPATH": str(ROOT)})
