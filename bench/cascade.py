@@ -1,7 +1,7 @@
 """What a cascade adds to a whole request: one caller, one connection, texts of which the first model alone sees some.
 
-Every processor has each text in turn, so many rounds. How many windows the second model was asked about is read in
-the records, so that the table says what was measured and not what was meant.
+Every processor has each text in turn, so many rounds. How many windows of the question and of the answer each model
+was asked about is read in the records, so that the table says what was measured and not what was meant.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ TEXTS = {
     "8 KB of prose": (TEXT + " ") * 39,
 }
 REQUESTS = 30
+MODELS = ("screen", "guard", "documents", "exchange")
 console = Console(width=150)
 
 
 def requests(processors: list[Processor], folder: Path, rounds: int) -> dict[str, Any]:
-    """Median milliseconds of a request by processor and text, and the windows that `guard` read in each."""
+    """Median milliseconds of a request by processor and text, and the windows that each model read in it."""
     took: dict[tuple[str, str], list[float]] = {}
-    windows: dict[tuple[str, str], float] = {}
+    windows: dict[tuple[str, str], dict[str, float]] = {}
     for number in range(rounds):
         for processor in processors:
             place = folder / f"cascade-{number}-{processor.name}"
@@ -41,9 +42,7 @@ def requests(processors: list[Processor], folder: Path, rounds: int) -> dict[str
                     took.setdefault((processor.name, name), []).append(median_ms(running.place, text))
             if processor.argv:
                 windows.update({(processor.name, name): each for name, each in escalated(place).items()})
-    table = Table(
-        "processor", *(f"{name}: p50" for name in TEXTS), *(f"added to {name}" for name in TEXTS), "guard read"
-    )
+    table = Table("processor", *(f"{name}: p50" for name in TEXTS), *(f"added to {name}" for name in TEXTS))
     table.title = f"a request and its answer, one caller, medians of {rounds} rounds of {REQUESTS}"
     result: dict[str, Any] = {}
     for processor in processors:
@@ -55,11 +54,15 @@ def requests(processors: list[Processor], folder: Path, rounds: int) -> dict[str
             )
             for name in TEXTS
         }
-        asked = {name: windows.get((processor.name, name), 0.0) for name in TEXTS}
-        result[processor.name] = {"p50_ms": medians, "added_ms": added, "guard_windows": asked}
+        asked = {name: windows.get((processor.name, name), {}) for name in TEXTS}
+        result[processor.name] = {"p50_ms": medians, "added_ms": added, "windows": asked}
         cells = [f"{each:.2f} ms" for each in medians.values()] + [f"{each:+.2f} ms" for each in added.values()]
-        table.add_row(processor.name, *cells, ", ".join(f"{each:.0f}" for each in asked.values()))
+        table.add_row(processor.name, *cells)
     console.print(table)
+    for (who_filtered, name), read in windows.items():
+        if read:
+            told = ", ".join(f"{who} {count:.0f}" for who, count in read.items())
+            console.print(f"windows read, {who_filtered}, {name}: {told}")
     return result
 
 
@@ -80,9 +83,19 @@ def median_ms(place: str, text: str) -> float:
     return statistics.median(took[2:])
 
 
-def escalated(folder: Path) -> dict[str, float]:
-    """Windows of a request that `guard` was asked about, by text: the texts come in their order, as often each."""
-    lines = (folder / "records.jsonl").read_text().splitlines()
-    asked = [json.loads(line)["request"]["account"]["checks"].get("guard", {}).get("run", 0) for line in lines]
+def escalated(folder: Path) -> dict[str, dict[str, float]]:
+    """Windows that each model was asked about, of an exchange with each text ("guard of the answer"): the texts come in
+    their order, as often each."""
+    records = [json.loads(line) for line in (folder / "records.jsonl").read_text().splitlines()]
     each = REQUESTS + 2
-    return {name: statistics.mean(asked[at * each : (at + 1) * each]) for at, name in enumerate(TEXTS)}
+    found: dict[str, dict[str, float]] = {}
+    for at, name in enumerate(TEXTS):
+        read: dict[str, float] = {}
+        for record in records[at * each : (at + 1) * each]:
+            for phase, what in (("request", "question"), ("response", "answer")):
+                for detector, checks in record[phase]["account"]["checks"].items():
+                    if checks.get("run") and detector in MODELS:
+                        who = f"{detector} of the {what}"
+                        read[who] = read.get(who, 0.0) + checks["run"] / each
+        found[name] = read
+    return found

@@ -24,7 +24,16 @@ ANSWER = json.dumps(
         "object": "chat.completion",
         "created": 1700000000,
         "model": "bench",
-        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi there."}, "finish_reason": "stop"}],
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Basil, garlic and marigolds are good neighbours; keep tomatoes away from fennel.",
+                },
+                "finish_reason": "stop",
+            }
+        ],
     }
 )
 

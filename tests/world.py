@@ -262,8 +262,8 @@ class WordPolicy:
 
     def due(
         self, detector: str, direction: Direction, scores: Mapping[str, float], features: Mapping[str, Value]
-    ) -> bool:
-        return self.whens[detector](scores, features) is not False
+    ) -> bool | None:
+        return self.whens[detector](scores, features)
 
     def route(self, method: str, host: str, path: str) -> Route:
         return self.place

@@ -1,4 +1,5 @@
-"""The models of one window, asked in rounds: one with a condition once the answers that its condition reads are in.
+"""The models of one window, asked in rounds: one with a condition once the answers that its condition reads are in, or
+once those that are make it true.
 
 Which models are asked depends on the window's own scores and on features, which are settled before the first window is
 cut. So neither the speed of a model nor the order of answers changes it.
@@ -72,11 +73,14 @@ class Rounds:
         return [group for group in groups if group]
 
     def _ready(self, model: Model) -> bool:
-        return model.escalation is None or self._open.isdisjoint(model.escalation.after)
+        """Whether it can be told if the model is to be asked: also where an answer that is out changes nothing."""
+        known = model.escalation
+        return known is None or self._open.isdisjoint(known.after) or (known.early and self._holds(model) is True)
 
     def _wanted(self, model: Model) -> bool:
-        if model.escalation is None:
-            return True
+        return model.escalation is None or self._holds(model) is not False
+
+    def _holds(self, model: Model) -> bool | None:
         return self._policy.due(model.detector, self._direction, self._scores, self._features)
 
     def _spare(self, model: Model) -> None:

@@ -202,12 +202,14 @@ class Escalation:
     """What comes before a model that is asked under a condition (`Policy.due`).
 
     `after` names the detectors whose answers the condition reads, `scores` its own scores, which are 0.0 of a window
-    that it was not asked about. `at_most` is the share of windows that it may be asked about.
+    that it was not asked about. `at_most` is the share of windows that it may be asked about. `early`: once the
+    condition is true, no answer that is still out makes it false.
     """
 
     after: frozenset[str] = frozenset()
     scores: tuple[str, ...] = ()
     at_most: float = 1.0
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +301,10 @@ class Policy(Protocol):
 
     def due(
         self, detector: str, direction: Direction, scores: Mapping[str, float], features: Mapping[str, Value]
-    ) -> bool:
-        """Whether a model with an escalation is asked about a window of which `scores` are known: so it is unless its
-        condition is false. What is unknown, because a model failed or does not read such text, does not make it so."""
+    ) -> bool | None:
+        """Whether the condition of a model with an escalation holds for a window of which `scores` are known, None if
+        that is unknown. The model is asked unless it is false: what is unknown, because a model failed or does not read
+        such text, does not make it so."""
         ...
 
     def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:

@@ -209,9 +209,9 @@ class CompiledPolicy:
 
     def due(
         self, detector: str, direction: Direction, scores: Mapping[str, float], features: Mapping[str, Value]
-    ) -> bool:
-        """Whether the detector's condition is not false of a window."""
-        return self.conditions[detector].holds(direction, scores, features) is not False
+    ) -> bool | None:
+        """Whether the detector's condition is true of a window, None if that is unknown."""
+        return self.conditions[detector].holds(direction, scores, features)
 
     def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:
         """Run the in-process detectors that read texts of this kind. What may be redacted is marked where it is hidden,

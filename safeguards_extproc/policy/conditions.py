@@ -89,7 +89,12 @@ def check(
 def escalation(condition: Condition, spec: Classification) -> Escalation:
     """What the core must know of it."""
     at_most = 1.0 if spec.escalate_at_most is None else spec.escalate_at_most
-    return Escalation(condition.detectors, condition.own, at_most)
+    return Escalation(condition.detectors, condition.own, at_most, early=not _asks_whether(condition.expr))
+
+
+def _asks_whether(expr: Expr) -> bool:
+    """Whether it asks if there is a score: the answer is no until it is there, and then another."""
+    return expr.op == "has" or any(map(_asks_whether, expr.args))
 
 
 def _cycle(name: str, found: Mapping[str, Condition]) -> list[str]:

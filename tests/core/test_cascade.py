@@ -1,15 +1,18 @@
 """A model with a condition waits for what its condition reads, and for nothing else."""
 
 import itertools
+from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from safeguards_extproc.core.cascade import Rounds
 from safeguards_extproc.core.decision import Action, Escalation, Model, Result, Windowing
 from safeguards_extproc.core.effects import Cancel, Classify, Spare
 from safeguards_extproc.core.scan import AT_ONCE, Scan
 from safeguards_extproc.core.text import Direction, Kind, Segment
-from tests.world import CASCADE, WordPolicy
+from tests.world import CASCADE, WordPolicy, above
 
 CONTENT = (Kind.CONTENT, "0")
 POLICY = WordPolicy({}, models=CASCADE)
@@ -60,6 +63,67 @@ def test_a_model_that_is_not_due_has_scores_of_nothing():
         ("judge", {"judge.bad": 0.0}, False),
         ("aside", {"aside.bad": 0.0}, True),
     ] == [(result.detector, dict(result.scores), result.asked) for result in it.results]
+
+
+EITHER = {
+    "guard": above("screen.bad", 0.3),
+    "judge": lambda scores, features: (
+        True
+        if scores.get("screen.bad", 0.0) >= 0.6 or scores.get("guard.bad", 0.0) >= 0.5
+        else False
+        if {"screen.bad", "guard.bad"} <= scores.keys()
+        else None
+    ),
+}
+"""The judge looks where the screen is sure, or the guard finds something."""
+
+
+def either(early, whens=EITHER):
+    """Rounds in which the judge waits for both, or only as long as it must."""
+    after = Escalation(frozenset({"screen", "guard"}), ("judge.bad",), early=early)
+    models = [*CASCADE[:2], Model("judge", "judge", 100, escalation=after)]
+    return rounds(WordPolicy({}, models=models, whens=whens))
+
+
+def test_nobody_waits_for_an_answer_that_changes_nothing():
+    """Where the screen is sure, guard and judge are asked at once: the second's time is not added to the first's."""
+    for score, asked in ((0.7, [["guard", "judge"]]), (0.4, [["guard"]])):
+        it = either(early=True)
+        it.due()
+        it.take([said("screen", score)])
+        assert asked == names(it.due())
+    it = either(early=False)
+    it.due()
+    it.take([said("screen", 0.7)])
+    assert [["guard"]] == names(it.due())
+
+
+def outcome(early, answers, whens=EITHER):
+    it = either(early, whens)
+    while groups := it.due():
+        it.take([answers[model.detector] for group in groups for model in group])
+    return [(result.detector, result.asked, dict(result.scores), result.failure) for result in it.results]
+
+
+ANSWERS = st.fixed_dictionaries(
+    {
+        name: st.one_of(st.just(said(name, failure="timeout")), st.floats(0, 1).map(partial(said, name)))
+        for name in ("screen", "guard", "judge")
+    }
+)
+
+
+@given(ANSWERS)
+def test_who_is_asked_early_is_asked_anyway(answers):
+    """Asking early changes when a model is asked, never which, whatever the others say."""
+    assert outcome(False, answers) == outcome(True, answers)
+
+
+def test_the_law_bites():
+    """A condition that is true only until the answer is there must not be asked early: policy says which are not."""
+    answers = {name: said(name, 0.4) for name in ("screen", "guard", "judge")}
+    fickle = {**EITHER, "judge": lambda scores, features: "guard.bad" not in scores}
+    assert outcome(False, answers, fickle) != outcome(True, answers, fickle)
 
 
 def test_after_a_failure_the_next_model_is_asked():

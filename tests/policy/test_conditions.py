@@ -32,9 +32,21 @@ def test_what_the_core_learns() -> None:
     never see."""
     models = {model.detector: model for model in policy("", HEAD).models}
     assert models["screen"].escalation is None
-    assert Escalation(frozenset({"screen", "lists"}), ("guard.bad", "guard.worse"), 0.2) == models["guard"].escalation
-    assert Escalation(frozenset({"guard"}), ("judge.bad",)) == models["judge"].escalation
+    assert (
+        Escalation(frozenset({"screen", "lists"}), ("guard.bad", "guard.worse"), 0.2, True)
+        == models["guard"].escalation
+    )
+    assert Escalation(frozenset({"guard"}), ("judge.bad",), early=True) == models["judge"].escalation
     assert [True, False, False] == [models[name].required for name in ("screen", "guard", "judge")]
+
+
+def test_a_condition_on_whether_there_is_a_score_waits_for_it() -> None:
+    """It is true of an answer that is out, and false once it is there."""
+    asks = HEAD.replace("scores.guard.bad > thresholds.low", "scores.screen.hate > 0.5 || !has(scores.guard.bad)")
+    models = {model.detector: model for model in policy("", asks).models}
+    escalation = models["judge"].escalation
+    assert escalation is not None
+    assert not escalation.early
 
 
 def test_conditions_stand_after_those_that_they_wait_for() -> None:
@@ -59,7 +71,7 @@ def test_a_model_is_due_unless_its_condition_is_false(
 ) -> None:
     """Unknown is no reason not to look."""
     for direction in Direction:
-        assert expected is policy("", HEAD).due("guard", direction, scores, features)
+        assert expected is (policy("", HEAD).due("guard", direction, scores, features) is not False)
 
 
 def detectors(*rows: str) -> str:
