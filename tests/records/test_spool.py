@@ -202,6 +202,57 @@ def test_what_is_not_on_the_disk_is_named_once(told: Told, tmp_path: Path) -> No
         assert made.unsynced() is not None
 
 
+def test_a_batch_is_every_segment_since_the_last_and_the_folder_where_one_is_new(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose name is not on the disk is lost with all that it holds."""
+    synced: list[int] = []
+
+    def note(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    monkeypatch.setattr(os, "fsync", note)
+    with spool(told, tmp_path, max_bytes=2 * SIZE, synced=True) as made:
+        for number in range(1, 4):
+            made.keep(record(number))
+        first = made.unsynced()
+        assert first is not None
+        first.sync()
+        segment, last = (one.path.stat().st_ino for one in segments.segments(tmp_path))
+        assert [segment, last, tmp_path.stat().st_ino] == synced
+        made.keep(record(4))
+        again = made.unsynced()
+        assert again is not None
+        again.sync()
+        assert [last] == synced[3:]
+
+
+def test_a_batch_that_fails_says_so_and_leaves_no_file_open(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file of it is tried."""
+    tried = []
+
+    def fail(fd: int) -> None:
+        tried.append(fd)
+        raise OSError(5, "Input/output error")
+
+    with spool(told, tmp_path, max_bytes=SIZE, synced=True) as made:
+        made.keep(record(1))
+        made.keep(record(2))
+        batch = made.unsynced()
+        assert batch is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", fail)
+            with pytest.raises(OSError, match="Input/output"):
+                batch.sync()
+    assert 2 == len(tried)
+    for fd in tried:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
 def test_after_a_sync_that_failed_a_new_segment_begins(told: Told, tmp_path: Path) -> None:
     """The kernel says once that it lost what was written, so that file is not asked again."""
     with spool(told, tmp_path, synced=True, on_failure=OnFailure.REFUSE) as made:
