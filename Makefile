@@ -28,11 +28,11 @@ setup: $(READY) ## make .venv with everything that the other targets need
 demo: $(READY) ## run Envoy, filter, Triton and a model server here, send sample traffic, say what was done to it
 	@$(LOCAL) $(if $(ONCE),--once)
 
-replay: $(READY) ## decide CAPTURE=file again: POLICY=new.yaml, AGAINST=old.yaml, KEY=keys.yaml, SCORER=embedded|local
+replay: $(READY) ## decide CAPTURE=file again: POLICY=new.yaml, AGAINST=old.yaml, KEY=keys.yaml, SCORER=embedded|local, THROUGH=envoy
 	@test -n "$(CAPTURE)" || { echo "usage: make replay CAPTURE=one.capture KEY=keys.yaml [POLICY=policies/demo.yaml]"; exit 2; }
 	@$(PY) -m safeguards_extproc replay $(CAPTURE) $(if $(KEY),--key $(KEY)) $(if $(POLICY),--policy $(POLICY)) \
 	  $(if $(AGAINST),--against $(AGAINST)) $(if $(filter embedded,$(SCORER)),--embedded triton_models) \
-	  $(if $(filter local,$(SCORER)),--local)
+	  $(if $(filter local,$(SCORER)),--local) $(if $(THROUGH),--through $(THROUGH))
 
 check: $(READY) ## format, lint, types, and every test that takes no time and starts no other program
 	@$(VENV)/bin/ruff format --check --quiet .

@@ -38,6 +38,10 @@ def replay(
         Path | None, typer.Option(help="Compare with this policy, not with what was decided then.")
     ] = None,
     through: Annotated[str, typer.Option(help="core, or envoy: the whole filter behind a real Envoy.")] = "core",
+    timed: Annotated[
+        bool, typer.Option("--timed", help="Through envoy: in the time that it took then, not as fast as it goes.")
+    ] = False,
+    envoy: Annotated[Path, typer.Option(help="Envoy's configuration.")] = Path("envoy/demo.yaml"),
     key: Annotated[
         Path | None, typer.Option(help="The file with the keys of captures.", envvar="SAFEGUARDS_CAPTURE_KEY")
     ] = None,
@@ -70,6 +74,9 @@ def replay(
     configure_logging("warning")
     if through not in ("core", "envoy"):
         raise ConfigError(f"unknown way {through!r}", where="--through", hint="core or envoy")
+    if through == "envoy" and (against is not None or write is not None):
+        hint = "both are for --through core"
+        raise ConfigError("Envoy sends an exchange once", where="--against, --write", hint=hint)
     if write is not None and resume is not None:
         raise ConfigError("a capture is written in one go", where="--write, --resume", hint="give one of them")
     asks = cli_scorer.one(endpoint, embedded, local=local)
@@ -77,7 +84,9 @@ def replay(
         raise ConfigError("nobody to ask", where="--rescore", hint="add --endpoint, --embedded or --local")
     found = source(captures, key, time.time())
     models_ = Models(asks, endpoint, embedded, models)
-    wanted = Wanted(policy, against, through, key, models_, not rescore, jobs or os.cpu_count() or 1, resume, write)
+    jobs = jobs or os.cpu_count() or 1
+    front = envoy if through == "envoy" else None
+    wanted = Wanted(policy, against, front, timed, key, models_, not rescore, jobs, resume, write)
     with ExitStack() as ends:
         rows = _progress(_rows(wanted, found, ends), found, ends)
         said = _summary(rows if write is None else _written(rows, write, wanted))
@@ -98,11 +107,12 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A replay, as it was asked for."""
+    """A replay, as it was asked for; `envoy` is a configuration, None for a replay through the core."""
 
     policy: Path
     against: Path | None
-    through: str
+    envoy: Path | None
+    timed: bool
     key: Path | None
     models: Models
     recorded: bool
@@ -121,15 +131,21 @@ def _rows(wanted: Wanted, found: Source, ends: ExitStack) -> Iterator[Row]:
     frames, journal = found.frames(), None
     if wanted.resume is not None:
         against = load(wanted.against).digest if wanted.against is not None else ""
-        begin = Begin(found.id, policy.digest, against, wanted.recorded, wanted.through)
+        begin = Begin(found.id, policy.digest, against, wanted.recorded, "envoy" if wanted.envoy else "core")
         journal = Journal(wanted.resume, begin)
         frames = itertools.islice(frames, journal.known, None)
     plan = many.Plan(wanted.policy, wanted.against, wanted.recorded, keep=wanted.write is not None)
-    if wanted.models.asked:
-        models = wanted.models
+    scorer, models = None, wanted.models
+    if models.asked:
         scorer = ends.enter_context(
             cli_scorer.scorer(wanted.policy, policy, models.endpoint, models.embedded, models.repository)
         )
+    if wanted.envoy is not None:
+        from safeguards_extproc import app_replay
+
+        front = app_replay.EnvoyPlan(wanted.policy, wanted.envoy, wanted.timed, wanted.recorded)
+        rows = app_replay.through_envoy(frames, front, scorer)
+    elif scorer is not None:
         rows = many.with_models(frames, plan, scorer)
     else:
         rows = many.in_processes(frames, plan, wanted.jobs)

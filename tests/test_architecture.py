@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "app": "errors core ports wire detectors policy records telemetry settings adapters replay enforcement "
     "app_accounts *",
     "app_accounts": "errors core policy telemetry settings adapters enforcement *",
+    "app_replay": "errors ports replay local settings app *",
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
     "cli_account cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_reconcile cli_records cli_replay "
@@ -51,7 +52,7 @@ MAY_IMPORT = {
     "cli_reconcile": "errors records cli_records cli_say *",
     "cli_keeper": "settings telemetry app_keeper *",
     "cli_capture": "errors replay cli_say *",
-    "cli_replay": "errors policy replay telemetry cli_say cli_scorer *",
+    "cli_replay": "errors policy replay telemetry app_replay cli_say cli_scorer *",
     "cli_scorer": "errors policy ports telemetry settings app local *",
     "__main__": "cli",
 }

@@ -92,6 +92,11 @@ def deserved(taken: Taken) -> str:
     return MUST_BLOCK if said & REFUSALS else MUST_ALLOW if said else ""
 
 
+def said_before(taken: Taken) -> Verdict:
+    """What was decided when an exchange was taken."""
+    return _said(taken.record, taken.id)
+
+
 def _said(record: Record | None, id: str) -> Verdict:
     """What was decided; of an exchange that nobody decided, that it passed."""
     passed = Side("allow", "allow", "allow")
