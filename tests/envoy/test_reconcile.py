@@ -133,6 +133,7 @@ def watching(world: World, *, log: bool) -> Iterator[Watching]:
         "records",
         "reconcile",
         str(world.spool),
+        str(world.sealed),
         "--json",
         "--follow",
     ]
