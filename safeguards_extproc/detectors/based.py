@@ -61,10 +61,10 @@ _MAY_READ = Expression(
     )
     # Lines that are read together, where the first or the last is short, or that end as those of DOS.
     + rf"|{_LETTERS}{{11,23}}\r?\n[A-Za-z0-9+/]{{4}}"
-    rf")|{_LETTERS}(?:\r\n[A-Za-z0-9+/]{{4}}|\n[A-Za-z0-9+/]{{4,10}}(?:$|[^A-Za-z0-9+/]))"
+    # A line of the URL's alphabet ends a run of several lines amid its letters, and the next run begins there.
+    rf")|{_LETTERS}(?:\r\n[A-Za-z0-9+/]{{4}}|\n[A-Za-z0-9+/]{{4,10}}(?:$|[^A-Za-z0-9+/])|\n[A-Za-z0-9+/]{{4,}}[_-])"
 )
-"""Without a match no run stands for text. One that may begin with other letters is tried: four beginnings at once would
-be too many states for an automaton."""
+"""Without a match no run stands for text."""
 
 _STRETCH = string.ascii_letters.encode() + string.digits.encode() + b"+/-_\r\n"
 _NO_SIGN = bytes({*range(256)} - {*range(0x21, 0x7F)})

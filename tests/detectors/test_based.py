@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.detectors import based
+from tests.detectors import plain
 
 READS: list[tuple[Callable[[str], str], str, str]] = [
     (based.base_n, "see aGVsbG8gd29ybGQ= there", "see hello world there"),
@@ -46,3 +47,10 @@ def test_total(text: str) -> None:
     """Any text, well-formed or not."""
     for decoder in (based.base_n, based.base85):
         assert len(decoder(text)) <= 2 * len(text) + 16
+
+
+def test_a_run_that_begins_behind_another() -> None:
+    """Lines of the plain alphabet end where the URL's alphabet begins, and what follows is read too."""
+    text = "x8/7X77373IABSQA3AANQAG6\nf37FFxb0d0p1pe77-aGVsbG8gdGhlcmUgYWxs"
+    assert "hello there all" in based.base_n(text)
+    assert plain.base_n(text) == based.base_n(text)
