@@ -32,7 +32,8 @@ replay: $(READY) ## decide CAPTURE=file again: POLICY=new.yaml, AGAINST=old.yaml
 	@test -n "$(CAPTURE)" || { echo "usage: make replay CAPTURE=one.capture KEY=keys.yaml [POLICY=policies/demo.yaml]"; exit 2; }
 	@$(PY) -m safeguards_extproc replay $(CAPTURE) $(if $(KEY),--key $(KEY)) $(if $(POLICY),--policy $(POLICY)) \
 	  $(if $(AGAINST),--against $(AGAINST)) $(if $(filter embedded,$(SCORER)),--embedded triton_models) \
-	  $(if $(filter local,$(SCORER)),--local) $(if $(THROUGH),--through $(THROUGH))
+	  $(if $(filter local,$(SCORER)),--local) $(if $(THROUGH),--through $(THROUGH)) $(if $(LABELS),--labels $(LABELS)) \
+  $(if $(GATE),--gate $(GATE)) $(if $(HTML),--html $(HTML))
 
 check: $(READY) ## format, lint, types, and every test that takes no time and starts no other program
 	@$(VENV)/bin/ruff format --check --quiet .

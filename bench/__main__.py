@@ -22,14 +22,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import accounts, body, campaigns, cascade, chunk, limits, rig, spool
+from bench import accounts, body, campaigns, cascade, chunk, limits, records, rig, spool
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
 from safeguards_extproc.policy.load import parse as parse_policy
 
 SCRIPT = Path(__file__).with_name("post.lua")
-PARTS = ["load", "stream", "chunk", "screen", "cascade", "memory", "body", "campaigns", "limits", "spool", "guard"]
+PARTS = [
+    "load",
+    "stream",
+    "chunk",
+    "screen",
+    "cascade",
+    "memory",
+    "body",
+    "campaigns",
+    "limits",
+    "spool",
+    "records",
+    "guard",
+]
 console = Console(width=150)
 
 
@@ -82,6 +95,8 @@ def main() -> None:
             figures["accounts"] = accounts.measure(folder / "accounts")
         if "spool" in options.only:
             figures["spool"] = spool.measure(folder / "spool", options.rounds, console)
+        if "records" in options.only:
+            figures["records"] = records.measure(1_000_000, console)
         if "memory" in options.only:
             figures["memory"] = memory(patterns, folder)
     if "campaigns" in options.only:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
 
 from safeguards_extproc.core.decision import Facts, Value
 from safeguards_extproc.core.record import Account, FiredRule, Phase, Record
@@ -129,8 +131,8 @@ def write(folder: Path, policy: CompiledPolicy, count: int) -> list[Path]:
     return files
 
 
-def measure(count: int) -> dict[str, Any]:
-    """Seconds and memory of a process of its own that decides `count` records again by a stricter policy, and records a
+def measure(count: int, console: Console) -> dict[str, Any]:
+    """Seconds and memory of a process of its own that decides `count` records again, and records a
     second that one process decides one by one."""
     with tempfile.TemporaryDirectory(prefix="bench-records-") as name:
         policy = load(POLICY)
@@ -146,7 +148,7 @@ def measure(count: int) -> dict[str, Any]:
         began = time.perf_counter()
         Comparison().add_all(pairs(some, Policies(policy), {}, lambda reason: None))
         one_by_one = len(some) / (time.perf_counter() - began)
-    return {
+    figures = {
         "records": count,
         "bytes a record": size / count,
         "seconds": seconds,
@@ -155,10 +157,17 @@ def measure(count: int) -> dict[str, Any]:
         "changed": int(changed),
         "one by one, a second": one_by_one,
     }
+    shown = Table("records", "seconds", "a second", "peak memory", "one by one, a second")
+    shown.title = "decided again from Parquet, the process's start included"
+    shown.add_row(
+        f"{count:,}", f"{seconds:.1f}", f"{count / seconds:,.0f}", f"{int(peak) / 1024:.0f} MB", f"{one_by_one:,.0f}"
+    )
+    console.print(shown)
+    return figures
 
 
 if __name__ == "__main__":
     comparison = Comparison()
-    run([Path(file) for file in sys.argv[1:]], Policies(load(POLICY)), comparison)
+    run(sys.argv[1:], Policies(load(POLICY)), comparison)
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sys.stdout.write(f"{comparison.total.changed} {peak_kb}\n")

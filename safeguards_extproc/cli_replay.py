@@ -6,24 +6,30 @@ import itertools
 import os
 import secrets
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from safeguards_extproc import cli_say, cli_scorer
+from safeguards_extproc import cli_report, cli_scorer
+from safeguards_extproc.cli_report import Outputs, Told
 from safeguards_extproc.errors import ConfigError
 
 if TYPE_CHECKING:
+    from safeguards_extproc.policy.compile import CompiledPolicy
+    from safeguards_extproc.replay.compare import Comparison
     from safeguards_extproc.replay.many import Row
     from safeguards_extproc.replay.source import Source
 
 SAY_EVERY = 32
 """Exchanges after which progress is said again."""
+
+UNREADABLE = "the exchange could not be read"
+UNSCORED = "the capture does not say what models make of its windows"
+"""Why an exchange was not compared."""
 
 KEEP_S = 7 * 86_400.0
 """How long a capture that a replay writes may be read."""
@@ -31,13 +37,18 @@ KEEP_S = 7 * 86_400.0
 
 def replay(
     captures: Annotated[
-        list[Path], typer.Argument(help="Captures, folders of them, or files that `capture import` reads.")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Captures, folders of them, or files that `capture import` reads; through records Parquet files."
+        ),
+    ] = None,
     policy: Annotated[Path, typer.Option(help="The policy to try.")] = Path("policies/demo.yaml"),
     against: Annotated[
         Path | None, typer.Option(help="Compare with this policy, not with what was decided then.")
     ] = None,
-    through: Annotated[str, typer.Option(help="core, or envoy: the whole filter behind a real Envoy.")] = "core",
+    through: Annotated[
+        str, typer.Option(help="core; envoy: the whole filter behind a real Envoy; or records, without any text.")
+    ] = "core",
     timed: Annotated[
         bool, typer.Option("--timed", help="Through envoy: in the time that it took then, not as fast as it goes.")
     ] = False,
@@ -65,18 +76,37 @@ def replay(
     write: Annotated[
         Path | None, typer.Option(help="Write a capture there, with what models said and what was decided.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    store: Annotated[str, typer.Option(help="Through records: all sealed records of this folder or URL.")] = "",
+    engine: Annotated[str, typer.Option(help="Through records: local, or ray.")] = "local",
+    labels: Annotated[
+        Path | None, typer.Option(help='What exchanges deserve, {"id", "label": "block" or "allow"} a line.')
+    ] = None,
+    gate: Annotated[Path | None, typer.Option(help="What must hold; if it does not, this ends with 1.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the whole report there, as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report there, as one page.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Decide captured traffic again, and say what changes."""
+    """Decide recorded or captured traffic again, and say what changes."""
+    from safeguards_extproc.policy.load import load
     from safeguards_extproc.replay.source import source
     from safeguards_extproc.telemetry import configure_logging
 
     configure_logging("warning")
-    if through not in ("core", "envoy"):
-        raise ConfigError(f"unknown way {through!r}", where="--through", hint="core or envoy")
+    if through not in ("core", "envoy", "records"):
+        raise ConfigError(f"unknown way {through!r}", where="--through", hint="core, envoy or records")
     if through == "envoy" and (against is not None or write is not None):
         hint = "both are for --through core"
         raise ConfigError("Envoy sends an exchange once", where="--against, --write", hint=hint)
+    outputs = Outputs(report, html, gate, labels, as_json)
+    known, after = cli_report.expected(outputs), load(policy)
+    before = load(against) if against is not None else None
+    again = _command(captures or [], policy, against, through, store, outputs)
+    if through == "records":
+        comparison, files, seconds = _records(captures or [], store, engine, jobs, (policy, against), known.labels)
+        replayed = Told(comparison, after, before, through, files, again, seconds)
+        raise typer.Exit(0 if cli_report.told(replayed, outputs, known, lambda found: {}) else 1)
+    if not captures or store or engine != "local":
+        raise ConfigError("needs captures, and no store or engine", where=f"--through {through}", hint="name a file")
     if write is not None and resume is not None:
         raise ConfigError("a capture is written in one go", where="--write, --resume", hint="give one of them")
     asks = cli_scorer.one(endpoint, embedded, local=local)
@@ -87,12 +117,15 @@ def replay(
     jobs = jobs or os.cpu_count() or 1
     front = envoy if through == "envoy" else None
     wanted = Wanted(policy, against, front, timed, key, models_, not rescore, jobs, resume, write)
+    began, comparison = time.perf_counter(), _comparison(after, before)
     with ExitStack() as ends:
         rows = _progress(_rows(wanted, found, ends), found, ends)
-        said = _summary(rows if write is None else _written(rows, write, wanted))
-    said |= {"files": [str(path) for path in found.paths], "unfinished": found.unfinished}
-    cli_say.one(f"{policy} on {len(found.paths)} files", said, as_json=as_json)
-    raise typer.Exit(1 if said["unreadable"] else 0)
+        _count(rows if write is None else _written(rows, write, wanted), comparison, known.labels)
+    comparison.notes.update(found.unfinished)
+    files = [path.name for path in found.paths]
+    replayed = Told(comparison, after, before, through, files, again, time.perf_counter() - began)
+    passed = cli_report.told(replayed, outputs, known, lambda found: {})
+    raise typer.Exit(0 if passed and UNREADABLE not in comparison.undecided else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,22 +223,80 @@ def _progress(rows: Iterator[Row], found: Source, ends: ExitStack) -> Iterator[R
         yield row
 
 
-def _summary(rows: Iterator[Row]) -> dict[str, Any]:
-    """What changes, in numbers."""
-    count: Counter[str] = Counter()
+def _count(rows: Iterator[Row], comparison: Comparison, labels: Mapping[str, str]) -> None:
+    """Count what changes."""
     for row in rows:
-        count["exchanges"] += 1
         if row.pair is None:
-            count["unreadable"] += 1
+            comparison.undecided[UNREADABLE] += 1
         elif row.unknown:
-            count["not_comparable"] += 1
-        elif row.pair.before.same(row.pair.after):
-            count["same"] += 1
-        elif row.pair.after.refused and not row.pair.before.refused:
-            count["newly_refused"] += 1
-        elif row.pair.before.refused and not row.pair.after.refused:
-            count["newly_allowed"] += 1
+            comparison.undecided[UNSCORED] += 1
         else:
-            count["otherwise"] += 1
-    names = ("exchanges", "same", "newly_refused", "newly_allowed", "otherwise", "not_comparable", "unreadable")
-    return {name: count[name] for name in names}
+            deserved = labels.get(row.pair.before.id, row.pair.deserved)
+            comparison.add(row.pair._replace(deserved=deserved))
+
+
+def _comparison(after: CompiledPolicy, before: CompiledPolicy | None) -> Comparison:
+    from safeguards_extproc.replay.compare import Comparison
+    from safeguards_extproc.replay.identities import Identities
+
+    return Comparison(Identities((before or after).document.enforcement, after.document.enforcement))
+
+
+def _records(
+    paths: Sequence[Path],
+    store: str,
+    engine: str,
+    jobs: int,
+    policies: tuple[Path, Path | None],
+    labels: Mapping[str, str],
+) -> tuple[Comparison, list[str], float]:
+    """Decide sealed records again: what was counted, of which files, in how many seconds."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from safeguards_extproc.policy.load import load
+    from safeguards_extproc.records.stores import open_store
+    from safeguards_extproc.replay import on_ray, records
+
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"unknown engine {engine!r}", where="--engine", hint="local or ray")
+    if bool(paths) == bool(store):
+        raise ConfigError("needs Parquet files or --store, not both", where="--through records")
+    after, against = policies
+    opened = open_store(store) if store else records.HERE
+    files = records.sealed_files(opened) if store else [str(path.absolute()) for path in paths]
+    both = records.Policies(load(after), load(against) if against is not None else None)
+    comparison, began = _comparison(both.after, both.against), time.perf_counter()
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("records"), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=sum(group.rows for group in records.groups(files, opened)))
+        if engine == "ray":
+            texts = on_ray.Texts(after.read_text(), against.read_text() if against is not None else "", store)
+            on_ray.on_ray(files, texts, comparison, labels, lambda rows: bar.advance(task, rows))
+        else:
+            records.run(
+                files,
+                both,
+                comparison,
+                labels,
+                threads=jobs,
+                told=lambda rows: bar.advance(task, rows),
+                store=opened,
+            )
+    return comparison, files, time.perf_counter() - began
+
+
+def _command(
+    paths: Sequence[Path], policy: Path, against: Path | None, through: str, store: str, outputs: Outputs
+) -> str:
+    """The command that finds the same again."""
+    arguments: list[object] = ["replay", *paths, "--through", through, "--policy", policy]
+    for name, value in (
+        ("--against", against),
+        ("--store", store),
+        ("--labels", outputs.labels),
+        ("--gate", outputs.gate),
+    ):
+        if value:
+            arguments += [name, value]
+    return cli_report.command(arguments)

@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
     "cli_account cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_reconcile cli_records cli_replay "
-    "cli_scorer __version__ *",
+    "cli_report cli_scorer __version__ *",
     "cli_say": "errors policy *",
     "cli_account": "errors core policy enforcement telemetry app_accounts cli_say *",
     "cli_bulk": "errors enforcement cli_account cli_say *",
@@ -52,7 +52,8 @@ MAY_IMPORT = {
     "cli_reconcile": "errors records cli_records cli_say *",
     "cli_keeper": "settings telemetry app_keeper *",
     "cli_capture": "errors replay cli_say *",
-    "cli_replay": "errors policy replay telemetry app_replay cli_say cli_scorer *",
+    "cli_replay": "errors policy records replay telemetry app_replay cli_report cli_scorer *",
+    "cli_report": "errors policy replay __version__ *",
     "cli_scorer": "errors policy ports telemetry settings app local *",
     "__main__": "cli",
 }

@@ -5,7 +5,7 @@ escaped, and no text of a person is in it unless examples were asked for.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from safeguards_extproc.evaluate.examples import Example
@@ -13,24 +13,13 @@ from safeguards_extproc.evaluate.measure import Compared, Count, Label, Measured
 from safeguards_extproc.evaluate.report import Report
 from safeguards_extproc.evaluate.robustness import Kept, Robustness, Said
 from safeguards_extproc.evaluate.terminal import summary
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: .6rem 0 1.4rem; font-size: 13px }
-th, td { padding: .2rem .7rem .2rem 0; text-align: right; border-bottom: 1px solid #e4e4e4; white-space: nowrap }
-th { font-weight: 600; vertical-align: bottom } td:first-child, th:first-child, .name { text-align: left }
-small { color: #777 } img { max-width: 100% } summary { cursor: pointer; color: #246 }
-.low { background: #fbd9d3 } .mid { background: #fdf1cf }
-pre { white-space: pre-wrap; background: #f6f6f6; padding: .5rem }
-"""
+from safeguards_extproc.replay.html import document, table
 
 LOW, MIDDLE = 0.9, 0.98
 """Shares of recall kept below which a variant is marked."""
 
 FIGURES = ("AUPRC", "ROC-AUC", "recall at 1 % FPR", "recall at 0.1 % FPR", "ECE", "best F1")
 DEEDS = ("texts", "blocked", "flagged", "in shadow, too", "allowed", "errors")
-
-Cells = Sequence[str]
 
 
 def page(report: Report, plots: Mapping[str, bytes], examples: Mapping[str, Sequence[Example]]) -> str:
@@ -46,13 +35,12 @@ def page(report: Report, plots: Mapping[str, bytes], examples: Mapping[str, Sequ
         "<h2>What the policy did</h2>",
         _tallies("", {"all texts": measured.policy}),
         *(_tallies(name, rows) for name, rows in measured.groups.items()),
-        _table(("model", "windows asked about"), ((escape(n), _count(share)) for n, share in measured.asked.items())),
+        table(("model", "windows asked about"), ((escape(n), _count(share)) for n, share in measured.asked.items())),
         _counts("rule", measured.rules),
         _counts("error", measured.errors),
         _robust(report.robustness) if report.robustness else "",
     ]
-    head = f'<meta charset="utf-8"><title>Evaluation of {escape(report.policy)}</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+    return document(f"Evaluation of {report.policy}", body)
 
 
 def _about(report: Report) -> str:
@@ -62,7 +50,7 @@ def _about(report: Report) -> str:
         *(("model", name, version) for name, version in report.models.items()),
         ("program", "safeguards-extproc", report.version),
     ]
-    return _table(("", "name", "digest or version"), (tuple(map(escape, row)) for row in rows), named=3)
+    return table(("", "name", "digest or version"), (tuple(map(escape, row)) for row in rows), named=3)
 
 
 def _overview(measured: Measured) -> str:
@@ -71,7 +59,7 @@ def _overview(measured: Measured) -> str:
         for row in measured.labels
         for score in row.scores[:1]
     ]
-    return _table(("label", "score", "positive", "negative", *FIGURES), rows, named=2)
+    return table(("label", "score", "positive", "negative", *FIGURES), rows, named=2)
 
 
 def _label(row: Label, plot: bytes, examples: Sequence[Example]) -> str:
@@ -85,14 +73,14 @@ def _label(row: Label, plot: bytes, examples: Sequence[Example]) -> str:
         for score in row.scores
     ]
     if compared:
-        table = _table(("score", "match", "positive", "negative", *FIGURES), compared, named=2)
-        parts.append(f"<details><summary>every score</summary>{table}</details>")
+        listed = table(("score", "match", "positive", "negative", *FIGURES), compared, named=2)
+        parts.append(f"<details><summary>every score</summary>{listed}</details>")
     parts.append(_limits(row))
     parts.append(_tallies("value", row.policy))
     for value, rows in row.by_source.items():
         if rows:
-            table = _tallies("source", rows)
-            parts.append(f"<details><summary>{escape(row.label)} = {value}, by source</summary>{table}</details>")
+            listed = _tallies("source", rows)
+            parts.append(f"<details><summary>{escape(row.label)} = {value}, by source</summary>{listed}</details>")
     parts += [_reached(name, rows, opened=name == "functionality") for name, rows in row.reached.items()]
     return "".join(parts) + _examples(examples)
 
@@ -114,7 +102,7 @@ def _reached(name: str, rows: Mapping[str, Sequence[Reached]], *, opened: bool) 
     ]
     head = (name, "value", "texts", "over the threshold of 1 % FPR", *(f"over {rule}'s" for rule in rules), "flagged")
     mark = " open" if opened else ""
-    return f"<details{mark}><summary>recall and false positives by {name}</summary>{_table(head, cells)}</details>"
+    return f"<details{mark}><summary>recall and false positives by {name}</summary>{table(head, cells)}</details>"
 
 
 def _limits(row: Label) -> str:
@@ -129,7 +117,7 @@ def _limits(row: Label) -> str:
         for limit in score.at_policy
     ]
     head = ("rule", "score", "threshold", "recall", "precision", "F1", "false positives")
-    return f"<details><summary>at the policy's thresholds</summary>{_table(head, rows, 2)}</details>" if rows else ""
+    return f"<details><summary>at the policy's thresholds</summary>{table(head, rows, 2)}</details>" if rows else ""
 
 
 def _tallies(name: str, rows: Mapping[str, Tally]) -> str:
@@ -142,11 +130,11 @@ def _tallies(name: str, rows: Mapping[str, Tally]) -> str:
         for value, tally in rows.items()
         if tally.texts
     ]
-    return _table((name, *DEEDS), filled)
+    return table((name, *DEEDS), filled)
 
 
 def _counts(name: str, counts: Mapping[str, int]) -> str:
-    return _table((name, "texts"), ((escape(key), str(count)) for key, count in counts.items())) if counts else ""
+    return table((name, "texts"), ((escape(key), str(count)) for key, count in counts.items())) if counts else ""
 
 
 def _robust(found: Robustness) -> str:
@@ -182,7 +170,7 @@ def _plain(said: Said) -> str:
         )
         for row in said.labels
     ]
-    return _table(head, rows, named=2)
+    return table(head, rows, named=2)
 
 
 def _variant(said: Said, names: Sequence[str]) -> str:
@@ -220,15 +208,3 @@ def _value(value: Value) -> str:
 
 def _count(count: Count) -> str:
     return f"{100 * count.share:.2f} % <small>{100 * count.low:.2f}–{100 * count.high:.2f}</small>"
-
-
-def _table(head: Cells, rows: Iterable[Cells], named: int = 1) -> str:
-    """Cells are HTML already. The first `named` columns are words."""
-
-    def line(cells: Cells, tag: str) -> str:
-        marks = [' class="name"' if number < named else "" for number in range(len(cells))]
-        return (
-            "<tr>" + "".join(f"<{tag}{mark}>{cell}</{tag}>" for mark, cell in zip(marks, cells, strict=True)) + "</tr>"
-        )
-
-    return f"<table>{line([escape(name) for name in head], 'th')}{''.join(line(row, 'td') for row in rows)}</table>"

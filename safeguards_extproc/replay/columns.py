@@ -9,15 +9,11 @@ from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.cel import Type
 from safeguards_extproc.policy.sql import NULL, literal
 from safeguards_extproc.records import table
+from safeguards_extproc.records.query import column as quoted
 from safeguards_extproc.replay.facts import RESTRICTED
 
 TYPES = {"BIGINT": Type.INT, "DOUBLE": Type.DOUBLE, "VARCHAR": Type.STRING, "BOOLEAN": Type.BOOL}
 """DuckDB's types of features, as the language calls them."""
-
-
-def quoted(column: str) -> str:
-    """A column's name in SQL."""
-    return '"' + column.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ class Example(NamedTuple):
 class Comparison:
     """`changes` counts outcomes before and after; `rules` the rules that led. `by` has a tally for each value of each
     dimension. `labelled` has one for each label. `undecided` counts exchanges that could not be decided again, by the
-    reason: they are in no other count. `notes` counts what else somebody should know."""
+    reason: they are in no other count. `notes` counts what else somebody should know. `seen` are the scores that there
+    are ("detector.label"), empty where nobody looked."""
 
     identities: Identities = field(default_factory=Identities)
     total: Tally = field(default_factory=Tally)

@@ -50,6 +50,13 @@ class Histogram:
         low, high = ranks(share, size)
         return self._at(min(size - 1, int(share * size))), self._at(low), self._at(high)
 
+    def curve(self) -> list[tuple[float, float]]:
+        """The cumulative distribution: at each bucket that holds something its upper end in milliseconds, and the share
+        of all that are at most that."""
+        places = np.flatnonzero(self.counts)
+        shares = np.cumsum(self.counts)[places] / max(1, self.size)
+        return [(LEAST_MS * GROWTH ** int(place), float(part)) for place, part in zip(places, shares, strict=True)]
+
     def _at(self, rank: int) -> float:
         """The middle of the bucket that holds a rank, from 0."""
         place = int(np.searchsorted(np.cumsum(self.counts), rank, side="right"))

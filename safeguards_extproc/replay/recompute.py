@@ -17,7 +17,8 @@ from safeguards_extproc.core.text import Direction
 from safeguards_extproc.policy.asks import Asked, asks, first
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.sql import literal
-from safeguards_extproc.replay.columns import Columns, quoted
+from safeguards_extproc.records.query import column as quoted
+from safeguards_extproc.replay.columns import Columns
 from safeguards_extproc.replay.facts import MASKS
 from safeguards_extproc.replay.settle import READ, How, Routes, Said, Was, routes, settle
 from safeguards_extproc.replay.verdict import Side, Verdict

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.compile import CompiledPolicy
-from safeguards_extproc.records import table
+from safeguards_extproc.records import sealed, table
+from safeguards_extproc.records.query import quote
+from safeguards_extproc.records.stores import Store, open_store
 from safeguards_extproc.replay import settle
 from safeguards_extproc.replay.compare import Comparison
 from safeguards_extproc.replay.facts import lacking
@@ -47,6 +49,9 @@ NOT_ENOUGH = "the record does not hold what decides it: a field is masked, or a 
 Labels = Mapping[str, str]
 """What an exchange deserves (Pair.deserved), by its record's id."""
 
+HERE = open_store("/")
+"""This machine's disk; its files are absolute paths."""
+
 Told = Callable[[int], None]
 """Hears how many rows have been decided since it was last told."""
 
@@ -64,12 +69,14 @@ class Policies:
 
 
 def run(
-    files: Sequence[Path],
+    files: Sequence[str],
     policies: Policies,
     comparison: Comparison,
     labels: Labels | None = None,
+    *,
     threads: int = 0,
     told: Told = lambda rows: None,
+    store: Store = HERE,
 ) -> None:
     """Decide every record of the files again and count what changes. ConfigError if a file cannot be read."""
     with duckdb.connect(config={"memory_limit": MEMORY, "preserve_insertion_order": False}) as db:
@@ -78,43 +85,68 @@ def run(
         if labels:
             rows = {"id": list(labels), "deserved": list(labels.values())}
             db.register("labels", pa.table(rows, schema=pa.schema([("id", pa.string()), ("deserved", pa.string())])))
-        for group in groups(files):
-            _run_group(db, group, policies, comparison, labels or {}, told)
+        for group in groups(files, store):
+            try:
+                _run_group(db, group, policies, comparison, labels or {}, told)
+            except (duckdb.Error, OSError) as error:
+                raise ConfigError(f"cannot be read: {type(error).__name__}", where=store.url) from error
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Files whose columns have the same types wherever they have the same name."""
+    """Files of a store whose columns have the same types wherever they have the same name, which `schema` joins."""
 
-    files: tuple[Path, ...]
-    types: Mapping[str, str]
+    store: Store
+    files: tuple[str, ...]
+    schema: pa.Schema
+    rows: int
 
     @property
-    def source(self) -> str:
-        names = ", ".join("'" + str(file).replace("'", "''") + "'" for file in self.files)
-        return f"read_parquet([{names}], union_by_name = true)"
+    def types(self) -> Mapping[str, str]:
+        """The columns and their types, as DuckDB calls those that rules read."""
+        return {name: _type(self.schema.field(name).type) for name in self.schema.names}
+
+    def source(self, db: duckdb.DuckDBPyConnection) -> str:
+        """What to select from. A disk is read by DuckDB itself, any other store through pyarrow."""
+        if self.store.folder is not None:
+            names = ", ".join(quote(str(self.store.folder / file)) for file in self.files)
+            return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+        db.register("sealed", ds.dataset(list(self.files), self.schema, format="parquet", filesystem=self.store.files))
+        return "sealed"
 
 
-def groups(files: Iterable[Path]) -> list[Group]:
+def groups(files: Iterable[str], store: Store = HERE) -> list[Group]:
     """The files, together as far as their columns allow it, in order."""
-    found: list[tuple[list[Path], dict[str, str]]] = []
+    found: list[tuple[list[str], dict[str, pa.DataType], int]] = []
     for file in files:
         try:
-            schema = pq.read_schema(file)
+            with store.files.open_input_file(file) as opened:
+                meta = pq.ParquetFile(opened)
+                schema, rows = meta.schema_arrow, meta.metadata.num_rows
         except (OSError, pa.ArrowException) as error:
-            raise ConfigError(f"cannot be read: {type(error).__name__}", where=str(file)) from None
-        types = {name: _type(schema.field(name).type) for name in schema.names}
+            raise ConfigError(f"cannot be read: {type(error).__name__}", where=file) from None
+        types = {name: schema.field(name).type for name in schema.names}
         missing = [name for name in table.FIXED.names if name not in types]
         if missing:
-            raise ConfigError(f"not a table of records: no column {missing[0]!r}", where=str(file))
-        for members, known in found:
+            raise ConfigError(f"not a table of records: no column {missing[0]!r}", where=file)
+        for at, (members, known, before) in enumerate(found):
             if all(known.get(name, type_) == type_ for name, type_ in types.items()):
-                members.append(file)
-                known.update(types)
+                found[at] = ([*members, file], known | types, before + rows)
                 break
         else:
-            found.append(([file], types))
-    return [Group(tuple(members), types) for members, types in found]
+            found.append(([file], types, rows))
+    return [Group(store, tuple(members), pa.schema(list(types.items())), rows) for members, types, rows in found]
+
+
+def sealed_files(store: Store) -> list[str]:
+    """Every sealed file of a store, by hour. ConfigError if there is none, or the store cannot be read."""
+    try:
+        found = [file for hour in sealed.hours(store) for file in sealed.files(store, hour)]
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or type(error).__name__}", where=store.url) from None
+    if not found:
+        raise ConfigError("no sealed records", where=store.url, hint="safeguards-extproc records seal makes them")
+    return found
 
 
 def pairs(
@@ -151,6 +183,11 @@ def _type(type_: pa.DataType) -> str:
     return names.get(type_, str(type_))
 
 
+def _score(parts: Sequence[str]) -> bool:
+    """Whether a column's name is that of a score: direction, "scores", kind, detector, label."""
+    return len(parts) == 5 and parts[1] == "scores"
+
+
 def _run_group(
     db: duckdb.DuckDBPyConnection,
     group: Group,
@@ -160,16 +197,16 @@ def _run_group(
     told: Told,
 ) -> None:
     deciders = [Decider.of(policy, group.types) for policy in policies.deciding]
-    comparison.seen |= {name for name in group.types if ".scores." in name}
-    names = group_names(deciders)
+    comparison.seen |= {".".join(parts[3:]) for parts in (name.split(".") for name in group.types) if _score(parts)}
+    names, source = group_names(deciders), group.source(db)
     known: dict[tuple[object, ...], Pair] = {}
     by_python = 0
-    reader = db.sql(query(group.source, deciders, "labels" if labels else "")).to_arrow_reader(BATCH)
+    reader = db.sql(query(source, deciders, "labels" if labels else "")).to_arrow_reader(BATCH)
     for batch in reader:
         by_python += _count(batch, names, deciders, policies, comparison, known)
         told(batch.num_rows)
     if by_python:
-        rows = db.sql(python_only(group.source, deciders)).to_arrow_reader(BATCH // 16)
+        rows = db.sql(python_only(source, deciders)).to_arrow_reader(BATCH // 16)
         records = (table.to_record(row) for batch in rows for row in batch.to_pylist(maps_as_pydicts="lossy"))
         comparison.add_all(pairs(records, policies, labels, lambda reason: comparison.undecided.update([reason])))
 

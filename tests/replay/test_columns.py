@@ -10,7 +10,7 @@ from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.cel import Type
 from safeguards_extproc.policy.sql import NULL
 from safeguards_extproc.records import table
-from safeguards_extproc.replay.columns import Columns, quoted
+from safeguards_extproc.replay.columns import Columns
 
 RECORD = Record(
     id="x",
@@ -70,8 +70,3 @@ def test_what_no_record_says(row) -> None:
     assert {NULL} == set(missing)
     assert "FALSE" == columns.heard(Kind.TOOL)
     assert columns.feature("gone") is None
-
-
-def test_names_are_quoted() -> None:
-    """A quote in a name ends nothing."""
-    assert '"a""b"' == quoted('a"b')

@@ -26,11 +26,12 @@ def decided(policy: CompiledPolicy, records: Sequence[Record], folder: Path) -> 
     """By id: the way, what the record says, and what SQL makes of it."""
     file = folder / "records.parquet"
     pq.write_table(table.table(records), file)
-    (group,) = groups([file])
+    (group,) = groups([str(file)])
     deciders = [Decider.of(policy, group.types)]
     with duckdb.connect() as db:
-        rows = db.sql(query(group.source, deciders)).to_arrow_table().to_pylist()
-        slow = db.sql(python_only(group.source, deciders)).to_arrow_table().num_rows
+        source = group.source(db)
+        rows = db.sql(query(source, deciders)).to_arrow_table().to_pylist()
+        slow = db.sql(python_only(source, deciders)).to_arrow_table().num_rows
     assert set(group_names(deciders)) <= rows[0].keys() | {"deserved"}
     assert slow == sum(row["way"] == Way.PYTHON for row in rows)
     return {row["id"]: (Way(row["way"]), verdicts(row, ())[0], verdicts(row, deciders)[0]) for row in rows}

@@ -24,11 +24,11 @@ from tests.replay.test_compare import shown
 LADDER = EnforcementSpec(strikes=[StrikeSpec()], ladder=[Rung(at=2.0, step="warn"), Rung(at=4.0, step="throttle")])
 
 
-def written(records: Sequence[Record], folder: Path, size: int = 150) -> list[Path]:
+def written(records: Sequence[Record], folder: Path, size: int = 150) -> list[str]:
     """Files of `size` records each."""
     files = []
     for start in range(0, len(records), size):
-        files.append(folder / f"{start}.parquet")
+        files.append(str(folder / f"{start}.parquet"))
         pq.write_table(table.table(records[start : start + size]), files[-1])
     return files
 
@@ -93,7 +93,7 @@ def test_what_is_no_table_of_records(tmp_path: Path) -> None:
     broken.write_bytes(b"no")
     for file in (other, broken, tmp_path / "gone.parquet"):
         with pytest.raises(ConfigError, match=file.name):
-            groups([file])
+            groups([str(file)])
 
 
 def test_rows_that_differ_in_nothing_are_one() -> None:
