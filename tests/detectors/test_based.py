@@ -51,6 +51,6 @@ def test_total(text: str) -> None:
 
 def test_a_run_that_begins_behind_another() -> None:
     """Lines of the plain alphabet end where the URL's alphabet begins, and what follows is read too."""
-    text = "x8/7X77373IABSQA3AANQAG6\nf37FFxb0d0p1pe77-aGVsbG8gdGhlcmUgYWxs"
+    text = "x8/7X77373IABSQA3AANQAG6\nf37FFxb0d0p1pe77-977-9aGVsbG8gdGhlcmUgYWxs"
     assert "hello there all" in based.base_n(text)
     assert plain.base_n(text) == based.base_n(text)
