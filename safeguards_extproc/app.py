@@ -176,7 +176,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
 
     reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
     escalations = Escalations(metrics)
-    shared = Shared(begin, scorer, sink, metrics, limits, origin.producer, reader, sink.refuses, escalations)
+    shared = Shared(begin, scorer, sink, metrics, limits, reader, sink.refuses, escalations)
     shared.capturing = capturing_of(settings, lambda: policies.current, metrics, origin)
     joined = join(settings, policies, metrics, health)
     shared.accounts = joined.accounts

@@ -123,7 +123,6 @@ class Shared:
     sink: RecordSink
     telemetry: Telemetry = field(default_factory=NoTelemetry)
     limits: StreamLimits = StreamLimits()
-    producer: str = ""
     reader: Reader = field(default_factory=NoReader)
     unrecordable: Callable[[], bool] = lambda: False
     escalations: Escalations = field(default_factory=Escalations)

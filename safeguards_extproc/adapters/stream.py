@@ -182,7 +182,7 @@ class Stream:
     def _keep(self, effect: Keep) -> None:
         shared, record = self._shared, effect.record
         record.time = datetime.datetime.fromtimestamp(self._began, datetime.UTC).isoformat(timespec="milliseconds")
-        record.producer, record.sequence = shared.producer, shared.sequence
+        record.sequence = shared.sequence
         shared.sequence += 1
         shared.sink.keep(record)
         durable = shared.sink.durable(record)

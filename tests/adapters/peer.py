@@ -111,7 +111,7 @@ async def world(
     calls: Limits | None = None,
 ) -> AsyncIterator[World]:
     sink, counts = Memory(), Counts()
-    shared = Shared(begin, scorer or Scores(), sink, counts, limits or StreamLimits(), producer="test")
+    shared = Shared(begin, scorer or Scores(), sink, counts, limits or StreamLimits())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s"
         server = RpcServer({METHOD: Processor(shared).begin}, calls)
