@@ -1,8 +1,9 @@
 """Seals a spool again and again, killed by SIGKILL some lines of code later each time, until it comes to its end.
 
-    python -m tests.records.killed_sealer STORE_URL SCRATCH_FOLDER LINES
+    python -m tests.records.killed_sealer STORE_URL SCRATCH_FOLDER LINES [FAULT]
 
 Says a line of JSON for each time: whether and where it was killed, and what was then wrong, which should be nothing.
+FAULT is one of FAULTS, which makes the sealer wrong: then the first time that shows it is the last.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from safeguards_extproc.records import seal, segments, stores, verify
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.records import seal, sealed, segments, stores, verify
 from safeguards_extproc.records.stores import open_store
 from tests.records.sealing import EPOCH, Key, in_spool, in_store, key, record, segment
 
@@ -82,8 +84,33 @@ def spooled(spool: Path) -> set[Key]:
     return {key(each) for batch in batches for each in batch}
 
 
-def main(url: str, scratch: Path, stride: int) -> None:
+def deletes_early() -> None:
+    """The segment goes before its files are there."""
+    publish = seal._publish
+
+    def faulty(records: Sequence[Record], segment: segments.Segment, store: stores.Store) -> sealed.Manifest:
+        segment.path.unlink(missing_ok=True)
+        return publish(records, segment, store)
+
+    seal._publish = faulty
+
+
+def names_anew() -> None:
+    """Each sealer has names of its own for its files."""
+
+    def faulty(records: Sequence[Record]) -> str:
+        return sealed.file_of(records).replace(sealed.PARQUET, f"-{os.getpid()}{sealed.PARQUET}")
+
+    vars(seal)["file_of"] = faulty
+
+
+FAULTS = {"deletes-early": deletes_early, "names-anew": names_anew}
+
+
+def main(url: str, scratch: Path, stride: int, fault: str = "") -> None:
     """Each time with a spool and a place in the store of their own; then somebody else seals what is left."""
+    if fault:
+        FAULTS[fault]()
     place, question, options = url.partition("?")
     for point in itertools.count(0, stride):
         here, spool = f"{place}/{point}{question}{options}", scratch / str(point)
@@ -104,12 +131,11 @@ def main(url: str, scratch: Path, stride: int) -> None:
         status, where = forked(work)
         _, said = forked(check)
         was_killed = os.WIFSIGNALED(status)
-        sys.stdout.write(
-            json.dumps({"point": point, "killed": was_killed, "where": where, "wrong": json.loads(said)}) + "\n"
-        )
-        if not was_killed:
+        found = json.loads(said)
+        sys.stdout.write(json.dumps({"point": point, "killed": was_killed, "where": where, "wrong": found}) + "\n")
+        if not was_killed or (fault and found):
             return
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])

@@ -145,23 +145,21 @@ def test_long_hours_are_several_files(spool: Path, store: Store, monkeypatch: py
     assert {key(record(number)): 1 for number in range(1, 26)} == in_store(store)
 
 
-def killed_at_every(lines: int, url: str, tmp_path: Path) -> list[dict[str, Any]]:
+def killed_at_every(lines: int, url: str, tmp_path: Path, fault: str = "") -> list[dict[str, Any]]:
     """What came of it, each time."""
     script = [sys.executable, "-m", "tests.records.killed_sealer", url, str(tmp_path / "spools"), str(lines)]
-    run = subprocess.run(script, capture_output=True, text=True, timeout=150, check=False)
+    run = subprocess.run([*script, *fault.split()], capture_output=True, text=True, timeout=150, check=False)
     assert 0 == run.returncode, run.stderr
-    times = [json.loads(line) for line in run.stdout.splitlines()]
-    assert [False] == [time["killed"] for time in times[-1:]]
-    assert all(time["killed"] for time in times[:-1])
-    return times
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 @pytest.mark.real
 def test_killed_at_any_line_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:
-    """SIGKILL at every third line of the sealer in turn: what is sealed is there once and unchanged; with the spool it
+    """SIGKILL at every fourth line of the sealer in turn: what is sealed is there once and unchanged; with the spool it
     is all that was acknowledged; whoever seals next ends with all of it sealed. The script does every line."""
-    times = killed_at_every(3, str(tmp_path / "sealed"), tmp_path)
+    times = killed_at_every(4, str(tmp_path / "sealed"), tmp_path)
     assert [] == [time for time in times if time["wrong"]]
+    assert [True] * (len(times) - 1) + [False] == [time["killed"] for time in times]
     assert {"seal.py", "stores.py", "segments.py"} <= {time["where"].split(":")[0] for time in times}
 
 
@@ -171,3 +169,12 @@ def test_killed_while_it_seals_into_an_object_store(tmp_path: Path) -> None:
     with s3() as url:
         times = killed_at_every(30, url, tmp_path)
     assert [] == [time for time in times if time["wrong"]]
+    assert [True] * (len(times) - 1) + [False] == [time["killed"] for time in times]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(("fault", "shown"), [("deletes-early", "was lost"), ("names-anew", "has no manifest")])
+def test_a_sealer_that_is_wrong_is_found_out(fault: str, shown: str, tmp_path: Path) -> None:
+    """Planted faults: a segment that is deleted too early, names that do not follow from it."""
+    wrong = killed_at_every(8, str(tmp_path / "sealed"), tmp_path, fault)[-1]["wrong"]
+    assert any(shown in each for each in wrong), wrong
