@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from safeguards_extproc.policy.compile import CompiledPolicy
     from safeguards_extproc.replay.compare import Comparison
     from safeguards_extproc.replay.many import Row
+    from safeguards_extproc.replay.report import Report
     from safeguards_extproc.replay.source import Source
 
 SAY_EVERY = 32
@@ -84,6 +85,9 @@ def replay(
     gate: Annotated[Path | None, typer.Option(help="What must hold; if it does not, this ends with 1.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the whole report there, as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report there, as one page.")] = None,
+    examples: Annotated[
+        bool, typer.Option("--examples", help="Show on the page what was said in exchanges that change.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Decide recorded or captured traffic again, and say what changes."""
@@ -97,6 +101,8 @@ def replay(
     if through == "envoy" and (against is not None or write is not None):
         hint = "both are for --through core"
         raise ConfigError("Envoy sends an exchange once", where="--against, --write", hint=hint)
+    if examples and (html is None or through == "records"):
+        raise ConfigError("texts are in captures and shown on a page", where="--examples", hint="add --html FILE")
     outputs = Outputs(report, html, gate, labels, as_json)
     known, after = cli_report.expected(outputs), load(policy)
     before = load(against) if against is not None else None
@@ -124,7 +130,7 @@ def replay(
     comparison.notes.update(found.unfinished)
     files = [path.name for path in found.paths]
     replayed = Told(comparison, after, before, through, files, again, time.perf_counter() - began)
-    passed = cli_report.told(replayed, outputs, known, lambda found: {})
+    passed = cli_report.told(replayed, outputs, known, lambda told: _texts(told, found) if examples else {})
     raise typer.Exit(0 if passed and UNREADABLE not in comparison.undecided else 1)
 
 
@@ -233,6 +239,13 @@ def _count(rows: Iterator[Row], comparison: Comparison, labels: Mapping[str, str
         else:
             deserved = labels.get(row.pair.before.id, row.pair.deserved)
             comparison.add(row.pair._replace(deserved=deserved))
+
+
+def _texts(report: Report, found: Source) -> dict[str, str]:
+    """What was said in the exchanges that the report names."""
+    from safeguards_extproc.replay.texts import texts
+
+    return texts(found.frames(), {each.id for some in report.examples.values() for each in some})
 
 
 def _comparison(after: CompiledPolicy, before: CompiledPolicy | None) -> Comparison:

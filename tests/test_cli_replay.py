@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from safeguards_extproc.cli import app
 from safeguards_extproc.records import table
 from safeguards_extproc.replay import capture
-from tests.replay.worlds import SAMPLES, decided, file
+from tests.replay.worlds import BAD, SAMPLES, decided, file
 
 
 def run(*arguments: object):
@@ -108,6 +108,16 @@ def gate(tmp_path: Path) -> list[object]:
     return ["--gate", file_, "--labels", labels]
 
 
+def test_what_was_said_is_shown_on_demand(captured: Path, key: Path, tmp_path: Path) -> None:
+    """To whoever has the key and asks for it; a page without is free of it."""
+    page = tmp_path / "page.html"
+    options = [captured, "--key", key, "--policy", file(tmp_path, 0.05), "--jobs", 1, "--html", page]
+    assert 0 == run(*options).exit_code
+    assert BAD not in page.read_text()
+    assert 0 == run(*options, "--examples").exit_code
+    assert "user: " in page.read_text()
+
+
 def test_records_by_the_same_policy_change_nothing(sealed: Path, tmp_path: Path, gate: list[object]) -> None:
     """Through records as through the core, and the gate holds."""
     found = said(sealed, "--through", "records", "--policy", file(tmp_path), *gate)
@@ -143,6 +153,7 @@ def test_a_threshold_that_slipped_is_caught(
         (["--engine", "ray"], "no store or engine"),
         (["--html", "absent/page.html"], "no such folder"),
         (["--gate", "absent.yaml"], "cannot be read"),
+        (["--examples"], "add --html FILE"),
         (["--rescore"], "add --endpoint, --embedded or --local"),
         (["--write", "a.capture", "--resume", "b"], "give one of them"),
         (["--embedded", "m", "--local"], "give one of them"),
