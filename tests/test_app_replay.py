@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from safeguards_extproc import app_replay
 from safeguards_extproc.app_replay import EnvoyPlan, through_envoy
 from safeguards_extproc.core.decision import Model, Result
 from safeguards_extproc.errors import ConfigError
@@ -63,7 +62,7 @@ def test_an_envoy_that_does_not_start_is_said(tmp_path: Path, monkeypatch: pytes
     def fails(*_: object) -> None:
         raise PartFailed("envoy", "no such program")
 
-    monkeypatch.setattr(app_replay.envoy, "start", fails)
+    monkeypatch.setattr("safeguards_extproc.local.envoy.start", fails)
     began = time.monotonic()
     with pytest.raises(ConfigError, match="no such program"):
         list(through_envoy(frames(), EnvoyPlan(file(tmp_path)), None))

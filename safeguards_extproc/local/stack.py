@@ -30,7 +30,8 @@ class Started(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to start. `scorer` "auto" takes Triton where it can run and the embedded scorer, saying so, where not."""
+    """What to start. `scorer` "auto" takes Triton where it can run and the embedded scorer, saying so, where not;
+    `serve` are more options for the filter."""
 
     policy: Path = Path("policies/demo.yaml")
     traffic: Path = Path("demo/traffic.jsonl")
@@ -38,6 +39,7 @@ class Plan:
     models: Path = Path("triton_models")
     scorer: ScorerChoice = "auto"
     port: int = 0
+    serve: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def _asked(policy: Path) -> set[str]:
 def _filter(plan: Plan, folder: Path, arguments: Sequence[str]) -> Part:
     argv = [sys.executable, "-m", "safeguards_extproc", "serve", "--policy", str(plan.policy), *arguments]
     argv += ["--health", f"127.0.0.1:{processes.free_port()}", "--metrics", f"127.0.0.1:{processes.free_port()}"]
-    argv += ["--drain-delay", "0", "--drain-limit", "2"]  # Envoy is stopped before it
+    argv += ["--drain-delay", "0", "--drain-limit", "2", *plan.serve]  # Envoy is stopped before it
     return processes.start("filter", argv, folder / "filter.log", hint=f"check the policy {plan.policy}")
 
 

@@ -136,7 +136,7 @@ def in_processes(frames: Iterable[Frame], plan: Plan, jobs: int) -> Iterator[Row
             while running:
                 yield from running.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:

@@ -165,7 +165,8 @@ class _Play:
                     row = (result, answer.at - answer.asked, answer.place)
                     self._known.setdefault((digest, result.detector), deque()).append(row)
         moments = [note.place for note in taken.notes] + [answer.place for answer in taken.answers]
-        self._marks = None if keep else sorted(moments)
+        timers = any(note.what == "woke" for note in taken.notes)
+        self._marks = None if keep or timers else sorted(moments)
         self._released = self._over = False
         self._ended: set[Direction] = set()
         self._asked: list[_Question] = []
