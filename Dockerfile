@@ -2,12 +2,14 @@
 ARG PYTHON=python:3.11-slim-bookworm
 
 FROM ${PYTHON} AS build
+# An image that seals and queries records: --build-arg EXTRAS=[records]
+ARG EXTRAS=
 WORKDIR /src
 RUN python -m venv /opt/venv
 COPY pyproject.toml README.md LICENSE ./
 COPY safeguards_extproc ./safeguards_extproc
-# The service's own dependencies alone: no extra, so no torch, no Triton, no test tools.
-RUN /opt/venv/bin/pip install --no-cache-dir . \
+# The service's own dependencies alone, unless somebody asks for more: no torch, no Triton, no test tools.
+RUN /opt/venv/bin/pip install --no-cache-dir ".${EXTRAS}" \
     && /opt/venv/bin/pip uninstall --yes pip
 
 FROM ${PYTHON}

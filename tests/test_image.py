@@ -42,10 +42,12 @@ def test_starts_the_command_line(last_stage: dict[str, str]) -> None:
 
 
 def test_holds_no_torch() -> None:
-    """The service's own dependencies name no torch, and the image installs no extra."""
+    """The service's own dependencies name no torch, and the image installs no extra unless it is asked to."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert [name for name in project["dependencies"] if name.startswith(("torch", "nvidia"))] == []
-    installs = [rest for word, rest in instructions((ROOT / "Dockerfile").read_text()) if "pip install" in rest]
+    found = instructions((ROOT / "Dockerfile").read_text())
+    installs = [rest for word, rest in found if "pip install" in rest]
+    assert ("ARG", "EXTRAS=") in found
     assert len(installs) == 1
     assert "[" not in installs[0]
 

@@ -12,6 +12,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 
@@ -23,6 +24,7 @@ NOWHERE = "_"
 """The folder of records that name no region."""
 
 _HOUR = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d):")
+_TO_THE_HOUR = len("2026-01-31T09:")
 _NO_HOUR = ("1970-01-01", "00")
 _FOLDERS = ("date=", "hour=")
 
@@ -67,10 +69,14 @@ def decode(data: bytes) -> Manifest:
 
 def folder_of(record: Record) -> str:
     """Where a record's file lies."""
-    hour = _HOUR.match(record.time)
+    return _folder(record.region, record.time[:_TO_THE_HOUR])
+
+
+@lru_cache(1024)
+def _folder(region: str, begin: str) -> str:
+    hour = _HOUR.match(begin)
     date, of_day = hour.groups() if hour else _NO_HOUR
-    region = urllib.parse.quote(record.region, safe="") or NOWHERE
-    return f"{region}/{_FOLDERS[0]}{date}/{_FOLDERS[1]}{of_day}"
+    return f"{urllib.parse.quote(region, safe='') or NOWHERE}/{_FOLDERS[0]}{date}/{_FOLDERS[1]}{of_day}"
 
 
 def file_of(records: Sequence[Record]) -> str:
