@@ -86,9 +86,12 @@ def main() -> None:
                 "streams": latency([Processor("none"), cascaded], folder),
             }
         if "guard" in options.only and not missing:
-            from bench import guard  # which wants torch
+            from bench import guard, screening  # which want torch
 
-            figures["guard"] = guard.on_the_processor(folder, options.rounds)
+            figures["guard"] = {
+                "screen": screening.on_the_processor(folder, options.rounds),
+                **guard.on_the_processor(folder, options.rounds),
+            }
         if "limits" in options.only:
             figures["limits"] = limits.measure(folder, options.rounds)
         if "accounts" in options.only:

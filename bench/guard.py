@@ -15,12 +15,10 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 from rich.console import Console
@@ -28,6 +26,7 @@ from rich.table import Table
 from tritonclient import grpc as client  # type: ignore[import-untyped]
 from tritonclient.grpc import aio  # type: ignore[import-untyped]
 
+from bench.pinned import column, pinned, spent_s
 from encoders.bert import Config
 from encoders.checkpoint import Base, load
 from encoders.classifier import Classifier
@@ -50,12 +49,6 @@ def flops(config: Config, tokens: int) -> int:
     """Floating-point operations of a window: two for each weight of a block and token, and attention's two products."""
     weights = 4 * config.hidden**2 + 2 * config.hidden * config.inner
     return config.layers * (2 * tokens * weights + 4 * tokens**2 * config.hidden)
-
-
-def column(batch: Sequence[bytes]) -> Any:
-    tensor = client.InferInput("TEXT", [len(batch), 1], "BYTES")
-    tensor.set_data_from_numpy(np.array(batch, dtype=np.object_).reshape(-1, 1))
-    return tensor
 
 
 def on_the_processor(folder: Path, rounds: int) -> dict[str, Any]:
@@ -116,7 +109,7 @@ def _compare(
     for _ in range(rounds):
         with pinned({core}):
             plain_s, plain_cpu_s = _timed(lambda: plain(chosen), calls, time.thread_time)
-        served_s, served_cpu_s = _timed(lambda: served(chosen), calls, lambda: _spent(charged))
+        served_s, served_cpu_s = _timed(lambda: served(chosen), calls, lambda: spent_s(charged))
         ratios = served_s / plain_s, served_cpu_s / plain_cpu_s
         rows.append((served_s * 1000, plain_s * 1000, served_cpu_s * 1000 / len(chosen), *ratios))
     names = ("served_ms", "plain_ms", "cpu_ms", "ratio", "cpu_ratio")
@@ -131,21 +124,6 @@ def _timed(call: Callable[[], object], calls: int, clock: Callable[[], float]) -
         call()
         took.append(time.perf_counter() - began)
     return statistics.median(took), (clock() - before) / calls
-
-
-def _spent(charged: list[psutil.Process]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in charged)
-
-
-@contextmanager
-def pinned(cores: set[int]) -> Iterator[None]:
-    """This thread, and what is started by it, on these cores only."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def on_a_gpu(folder: Path, seconds: float) -> dict[str, Any]:
