@@ -51,7 +51,7 @@ def _hex_heads() -> Iterator[str]:
 _MAY_BE_HEX = Expression(rf"(?:0[xX]|\\x)[0-9A-Fa-f]{{2}}|(?:^|[^0-9A-Za-z])(?:{'|'.join(_hex_heads())})")
 _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{8}){3,})(?![0-9])")
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
-_MIME = re.compile(r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?([^?\s]{1,200})\?=(?:\s+(?==\?))?")
+_MIME = re.compile(r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?(\S{1,480}?)\?=(?:\s+(?==\?))?")
 _PARTED = re.compile(r"([\"'])\s{0,3}\+\s{0,3}\1")
 _ASCII85 = re.compile(r"<~[!-uz\s]{5,}~>")
 _UU = re.compile(r"^begin [0-7]{3} [^\n]{0,80}\n((?:[ -`]{1,62}\n)+?)`?\n?end", re.MULTILINE)

@@ -46,6 +46,10 @@ _MAY_SAY = Expression(
 _SHORT = re.compile(r"(?<![^\s])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?![^\s,.;:?!])")
 _MAY_BE_SHORT = Expression(r"(?:^|[^!-~])[A-Za-z]?[013457@$][A-Za-z013457@$]?(?:$|[^!-~]|[,.;:?!])")
 _FIGURES = str.maketrans("013457@$!", "oieastasi")
+WRITTEN_SO = 4
+"""Words with figures for letters in a text that is written so throughout."""
+
+_FIGURED = re.compile(r"(?<![A-Za-z0-9@$])(?=[013457@$]*[A-Za-z@$])[A-Za-z013457@$]+(?![A-Za-z0-9@$])")
 _TOKEN = re.compile(r"[^\W_]+")
 
 
@@ -99,7 +103,7 @@ def rendered(text: str) -> Sequence[str]:
 
 def leet(text: str) -> Sequence[str]:
     """Figures and signs as the letters they stand for: in words that are then letters only, and beside such words in
-    tokens of one or two characters"""
+    tokens of one or two characters. Beside many such words, in every token: "7h@7" is no name there"""
     data = text.encode("utf-8", "surrogatepass")
     pieces: list[str] = []
     done = at = 0
@@ -112,6 +116,8 @@ def leet(text: str) -> Sequence[str]:
     if not pieces:
         return ()
     words = "".join((*pieces, data[done:].decode("utf-8", "surrogatepass")))
+    if len(pieces) >= 2 * WRITTEN_SO:
+        words = _FIGURED.sub(lambda token: token[0].translate(_FIGURES), words)
     return (_shortened(words),)
 
 

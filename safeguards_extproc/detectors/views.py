@@ -1,8 +1,9 @@
 """A text and the other texts that a reader could make of it, so that a detector sees what a model would understand.
 
 The first view is the text itself; ordinary text has no other. The second is the text folded (folding.py) and decoded
-in place (decoding.py), again and again while something is found, three times at most. The others are readings of that
-(readings.py). One pass of a finite automaton says which of these could apply, so ordinary text costs that pass alone.
+in place (decoding.py), again and again while something is found, three times at most. What was encoded is a view by
+itself where something stands around it. The others are readings of the second (readings.py). One pass of a finite
+automaton says which of these could apply, so ordinary text costs that pass alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ MOST = 8
 
 EXTRA = 4096
 """All views but the first have at most twice the text's characters and this many together."""
+
+LEAST = 16
+"""Characters of a view of what was encoded alone."""
 
 ROUNDS = 3
 
@@ -70,12 +74,30 @@ def expand(text: str) -> tuple[str, ...]:
     plain, seen = _decoded(seen)
     views = [text]
     room = 2 * len(text) + EXTRA
-    for view in (plain, *_readings(plain, seen)):
+    for view in (plain, _unwrapped(text, plain), *_readings(plain, seen)):
         view = view[:room]
         if view and view not in views and len(views) < MOST:
             views.append(view)
             room -= len(view)
     return tuple(views)
+
+
+def _unwrapped(text: str, plain: str) -> str:
+    """What was encoded, without what stands around it, "" where nothing does or most of its words could be read before:
+    a sentence that says how to read it hides it from a model that sees both."""
+    begin = _common(text, plain)
+    end = _common(text[begin:][::-1], plain[begin:][::-1])
+    found = plain[begin : len(plain) - end].strip()
+    if not LEAST <= len(found) < len(plain.strip()):
+        return ""
+    was, words = set(text[begin : len(text) - end].split()), found.split()
+    return found if 2 * sum(word in was for word in words) <= len(words) else ""
+
+
+def _common(left: str, right: str) -> int:
+    """Characters at the beginning that are the same."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
 def decode(text: str) -> str:

@@ -13,7 +13,7 @@ from safeguards_extproc.detectors.confusables import SCRIPTS
 from safeguards_extproc.detectors.english import STRONG
 from safeguards_extproc.detectors.folding import _PLAIN
 from safeguards_extproc.detectors.readable import as_text
-from safeguards_extproc.detectors.readings import _ENCIPHERED, _FIGURES, _SAYABLE, _SHORT
+from safeguards_extproc.detectors.readings import _ENCIPHERED, _FIGURES, _SAYABLE, _SHORT, WRITTEN_SO
 
 AMID = 24
 
@@ -113,7 +113,7 @@ def base85(text: str) -> str:
 
 def leet(text: str) -> tuple[str, ...]:
     """Token by token."""
-    found = False
+    found = 0
 
     def word(token: re.Match[str]) -> str:
         nonlocal found
@@ -127,10 +127,16 @@ def leet(text: str) -> tuple[str, ...]:
             or sum(char in string.ascii_letters for char in core) < 2
         ):
             return token[0]
-        found = found or plain != core
+        found += plain != core
         return plain + token[0][len(core) :]
 
     words = re.sub(r"(?<![/A-Za-z0-9@$!])[A-Za-z0-9@$!]+(?!\.?[A-Za-z0-9@$!])", word, text)
+    if found >= WRITTEN_SO:
+        words = re.sub(
+            r"(?<![A-Za-z0-9@$])[A-Za-z013457@$]+(?![A-Za-z0-9@$])",
+            lambda token: token[0].translate(_FIGURES) if re.search("[A-Za-z@$]", token[0]) else token[0],
+            words,
+        )
     return (_SHORT.sub(lambda token: token[0].translate(_FIGURES), words),) if found else ()
 
 

@@ -49,6 +49,8 @@ def test_rendered(text: str, expected: str) -> None:
         ("k1ll h1m n0w", ["kill him now"]),
         ("m@k3 @ b0mb!", ["make a bomb!"]),
         ("a$$hole 4 you", ["asshole a you"]),
+        ("h0w c4n y0u m@k3 $73p5 7h@7 b0mb @b0u7 7h3", ["how can you make steps that bomb about the"]),
+        ("h0w c4n y0u tell @b0b1e 7h@7", ["how can you tell @b0b1e 7h@7"]),
         ("it is 4 pm, 10 of 20", []),
         ("B2B, H2O, COVID19 and 3D", []),
         ("@somebody wrote to jo@example.org", []),
@@ -57,7 +59,8 @@ def test_rendered(text: str, expected: str) -> None:
     ],
 )
 def test_leet(text: str, expected: list[str]) -> None:
-    """Words become letters; short tokens only beside such words; numbers, names and addresses stay."""
+    """Words become letters; short tokens only beside such words, any token beside many; numbers, names and
+    addresses stay."""
     assert expected == list(leet(text))
 
 
