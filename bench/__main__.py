@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import accounts, body, campaigns, cascade, chunk, limits, records, rig, spool
+from bench import accounts, body, campaigns, cascade, chunk, limits, records, replay, rig, spool
 from bench.rig import Processor
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
@@ -42,6 +42,7 @@ PARTS = [
     "spool",
     "records",
     "guard",
+    "replay",
 ]
 console = Console(width=150)
 
@@ -98,6 +99,8 @@ def main() -> None:
             figures["accounts"] = accounts.measure(folder / "accounts")
         if "spool" in options.only:
             figures["spool"] = spool.measure(folder / "spool", options.rounds, console)
+        if "replay" in options.only:
+            figures["replay"] = replay.measure(500, options.rounds, console)
         if "records" in options.only:
             figures["records"] = records.measure(1_000_000, console)
         if "memory" in options.only:

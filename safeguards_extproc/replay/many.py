@@ -80,6 +80,14 @@ class Judge:
         pair = Pair(_said(before, taken.id), _later(after, before, taken), deserved(taken))
         return Row(frame.number, frame.done, pair, unknown, plain)
 
+    def judged(self, frame: Frame) -> Row:
+        """The row of a frame, if nobody is asked what the capture does not say."""
+        taken = frame.open()
+        try:
+            return self.row(frame, taken, [alone(one) for one in self.plays(taken)])
+        except PeerError:
+            return Row(frame.number, frame.done, None)
+
     def plays(self, taken: Taken) -> list[Play]:
         """What `row` needs, to be driven."""
         policies = [self.policy] if self.against is None else [self.policy, self.against]
@@ -123,7 +131,7 @@ def in_processes(frames: Iterable[Frame], plan: Plan, jobs: int) -> Iterator[Row
     """Play frames in `jobs` processes; what the capture does not say about a window is unavailable."""
     if jobs <= 1:
         judge = Judge(plan)
-        yield from (_row(judge, frame) for frame in frames)
+        yield from (judge.judged(frame) for frame in frames)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _begin, (plan,)) as pool:
@@ -160,15 +168,7 @@ def _begin(plan: Plan) -> None:
 
 
 def _rows(batch: list[Frame]) -> list[Row]:
-    return [_row(_judges[0], frame) for frame in batch]
-
-
-def _row(judge: Judge, frame: Frame) -> Row:
-    taken = frame.open()
-    try:
-        return judge.row(frame, taken, [alone(one) for one in judge.plays(taken)])
-    except PeerError:
-        return Row(frame.number, frame.done, None)
+    return [_judges[0].judged(frame) for frame in batch]
 
 
 def with_models(frames: Iterable[Frame], plan: Plan, scorer: Scorer) -> Iterator[Row]:
