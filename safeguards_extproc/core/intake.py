@@ -6,6 +6,7 @@ Nothing is released here. What cannot be read is policy's to judge, in its turn 
 from __future__ import annotations
 
 import enum
+import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ SLICE, SLICES, PER_TURN = 2048, 32, 256
 """Bytes that are cut into frames at a time, and how many times for one event: until so many frames were read. What is
 left has its turns after those of other streams; a frame takes 0.002 ms to 0.04 ms."""
 
+LONG = 1 << 16
+"""Bytes of a frame above which its text goes to the scan turn by turn, as that of a whole body does."""
+
 SWITCHING = 101
 """The status with which a connection becomes something else."""
 
@@ -51,6 +55,15 @@ class Frame:
     raw: bytes
     parts: Sequence[tuple[Segment, int]] = ()
     unread: Unread | None = None
+
+
+@dataclass(slots=True)
+class _Long:
+    """A frame whose text is on its way to the scan."""
+
+    raw: bytes
+    pour: Pour
+    unread: Unread | None
 
 
 class Intake:
@@ -81,6 +94,8 @@ class Intake:
         self.behind = False  # whether there is something to read without any event: `turn` does it
         self._uncut: deque[bytes] = deque()  # what has come of a stream and waits for a turn
         self._waiting = 0  # bytes of that
+        self._unheard: deque[bytes] = deque()  # frames that wait for a long one before them
+        self._long: _Long | None = None
         self._ended = False
         self._pour: Pour | None = None
         self._document = Document([])
@@ -196,7 +211,11 @@ class Intake:
         """Read more of what waits."""
         account, uncut = self._scan.account, self._uncut
         until = account.frames + PER_TURN
+        if self._long is not None:
+            self._go_on(self._long)
         for _ in range(min(SLICES, len(uncut))):
+            if self._long is not None:
+                break
             data = uncut.popleft()
             self._waiting -= len(data)
             self._cut(data)
@@ -205,8 +224,8 @@ class Intake:
                 self._waiting = 0
             if account.frames >= until or not uncut:
                 break
-        self.behind = bool(uncut)
-        if self._ended and not uncut:
+        self.behind = bool(uncut) or self._long is not None
+        if self._ended and not self.behind:
             self._finish()
 
     def end(self) -> None:
@@ -221,7 +240,8 @@ class Intake:
         """Nothing of it is needed any more."""
         self.frames.clear()
         self._uncut.clear()
-        self.behind = False
+        self._unheard.clear()
+        self.behind, self._long = False, None
         self.raw, self.chunks, self._framer, self.kept_bytes, self._waiting = [], [], None, 0, 0
         self.parts, self.plain, self._pour, self.away = (), None, None, False
         self._scan.pouring = False
@@ -229,17 +249,29 @@ class Intake:
     def _cut(self, data: bytes) -> None:
         if self._framer is None:
             return
-        for raw in self._framer.push(data):
-            self._frame(raw)
+        self._unheard.extend(self._framer.push(data))
+        self._read_frames()
         if self._framer is not None and self._framer.held > self._ctx.route.limits.event_bytes:
             self._break_off("too-large")
+
+    def _read_frames(self) -> None:
+        while self._unheard and self._long is None:
+            self._frame(self._unheard.popleft())
+
+    def _go_on(self, long: _Long) -> None:
+        """Have more of a long frame's text scanned; once that is all, what waits for it is read."""
+        if long.pour.turn() is Progress.DONE:
+            self._long = None
+            self._heard(long.raw, long.pour.parts, long.unread)
+            self._read_frames()
 
     def _finish(self) -> None:
         """The end of a stream."""
         rest = self._framer.finish() if self._framer is not None else b""
         if rest:
             self._frame(rest)
-        self._scan.close_all()
+        if self._long is None:
+            self._scan.close_all()
 
     def _frame(self, raw: bytes) -> None:
         if self._framer is None or self.reader is None:
@@ -257,11 +289,20 @@ class Intake:
         if reading.unread:
             scan.account.frames_unread += 1
             unread = scan.unread("unread")
+        if len(raw) > LONG:
+            pour = Pour(scan, Document(list(reading.segments)), sys.maxsize, closes=reading.closed)
+            self._long, self.behind = _Long(raw, pour, unread), True
+            return
         parts: list[tuple[Segment, int]] = []
         for segment in reading.segments:
             parts.append((segment, scan.push(segment)))  # noqa: PERF401 (in the common case of one it takes half the time)
         for channel in reading.closed:
             scan.close(channel)
+        self._heard(raw, parts, unread)
+
+    def _heard(self, raw: bytes, parts: list[tuple[Segment, int]], unread: Unread | None) -> None:
+        """All that a frame says is with the scan."""
+        scan, limits = self._scan, self._ctx.route.limits
         # Nothing but its own end lets a text go that is held whole, nor the frames behind it.
         self._behind_whole = self._behind_whole + len(raw) if scan.whole else 0
         if (

@@ -1,8 +1,9 @@
-"""A whole document on its way to the scan: so much of its text in a turn, in the order of the document."""
+"""A whole document, or a long frame of a stream, on its way to the scan: so much of its text in a turn, in order."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 
 from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.scan import Scan
@@ -32,16 +33,24 @@ class Pour:
     __slots__ = ("_closing", "_coming", "_hears", "_keeps", "_most", "_offset", "_scan", "_start", "parts")
 
     def __init__(
-        self, scan: Scan, document: Document, most: int, *, keeps: bool = True, hears: Question | None = None
+        self,
+        scan: Scan,
+        document: Document,
+        most: int,
+        *,
+        keeps: bool = True,
+        hears: Question | None = None,
+        closes: Sequence[Channel] | None = None,
     ) -> None:
-        """`most` windows may come of it; `hears` is told of every segment. The document's segments are used up."""
+        """`most` windows may come of it; `hears` is told of every segment; `closes` are the channels that end with it,
+        all if None. The document's segments are used up."""
         self._hears = hears
         self.parts: list[tuple[Segment, int]] = []
         self._scan, self._most, self._keeps = scan, most, keeps
         self._coming = document.segments
         self._coming.reverse()
         self._start = self._offset = 0
-        self._closing: list[Channel] | None = None
+        self._closing = None if closes is None else list(reversed(closes))
         scan.pouring = True
 
     def turn(self) -> Progress:

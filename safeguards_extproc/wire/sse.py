@@ -106,10 +106,8 @@ def _end(match: re.Match[bytes] | None) -> int:
 
 def fields(frame: bytes) -> tuple[str, bytes]:
     """The event's name ("" if none) and its data, lines joined by LF; an event without data is none."""
-    if frame.startswith(b"data: ") and frame.endswith(b"\n\n") and frame.find(b"\n") == len(frame) - 2:
-        data = frame[6:-2]
-        if b"\r" not in data:
-            return "", data
+    if _plain(frame):
+        return "", frame[6:-2]
     if b"data" not in frame:
         return "", b""
     event, lines = "", []
@@ -122,11 +120,19 @@ def fields(frame: bytes) -> tuple[str, bytes]:
     return event, b"\n".join(lines)
 
 
+def _plain(frame: bytes) -> bool:
+    """Whether it is a line of data as most servers write it, and nothing else."""
+    ends = frame.startswith(b"data: ") and frame.endswith(b"\n\n") and frame.find(b"\n") == len(frame) - 2
+    return ends and b"\r" not in frame
+
+
 def with_data(frame: bytes, data: bytes) -> bytes:
     """The frame with other data; everything but its data lines stays byte for byte.
 
     Raises MalformedBody("shape") if `data` has not as many lines as the frame's own.
     """
+    if _plain(frame) and b"\n" not in data:
+        return b"data: " + data + b"\n\n"
     lines = iter(data.split(b"\n"))
     pieces = []
     try:

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.core import intake as intake_module
+from safeguards_extproc.core import pour as pour_module
 from safeguards_extproc.core import response as response_module
 from safeguards_extproc.core.decision import Action, Gate, Limits, Model, Release, Result, Route, Windowing
 from safeguards_extproc.core.effects import SendBody
 from safeguards_extproc.core.events import Body, Headers, Scored, Woke
+from safeguards_extproc.core.intake import LONG
 from safeguards_extproc.core.response import PER_TURN as RELEASED
 from tests.playbook import REQUEST, RESPONSE, Conversation, request_headers, response_headers
 from tests.world import DONE, WordPolicy, event, plain_request, plain_stream
@@ -219,6 +221,20 @@ def test_many_frames_leave_turns_to_other_streams():
     assert stream == talk.client_saw()
 
 
+def test_a_long_event_leaves_turns_to_other_streams():
+    """Its text goes to the scan a part for each event; what follows it waits, and leaves behind it."""
+    long = event(text="fine words here. " * 20_000)
+    talk = asked(WordPolicy(place=Route("test", windowing=Windowing())))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, long + event(text="and more. ") + event(text="the "), False))
+    turns = sum(isinstance(entry, Woke) for entry in talk.log)
+    talk.feed(Body(RESPONSE, event(text="end.") + DONE, True))
+
+    assert turns > len(long) // LONG
+    assert long + event(text="and more. ") + event(text="the ") + event(text="end.") + DONE == talk.client_saw()
+    assert "full" == talk.record.response.account.coverage
+
+
 TURNS = {"a few words ": 5, "SECRET ": 2, "FORBIDDEN ": 1, "": 3}
 
 
@@ -264,6 +280,9 @@ def short_turns():
     with (
         patch.object(intake_module, "SLICE", 16),
         patch.object(intake_module, "SLICES", 2),
+        patch.object(intake_module, "LONG", 20),
+        patch.object(pour_module, "TURN", 8),
+        patch.object(pour_module, "PIECE", 5),
         patch.object(response_module, "PER_TURN", 1),
     ):
         yield

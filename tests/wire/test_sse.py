@@ -125,6 +125,8 @@ def test_fields_are_read_as_the_standard_says(frame: bytes, expected: tuple[str,
         (b"\xef\xbb\xbfdata: x\n\n", b"y", b"\xef\xbb\xbfdata: y\n\n"),
         (b"data: {\nid: 1\ndata: }\n\n", b"[\n]", b"data: [\nid: 1\ndata: ]\n\n"),
         (b"data: cut", b"y", b"data: y"),
+        (b"data: x\n\n", b"y", b"data: y\n\n"),
+        (b"data: x\r\r\n\n", b"y", b"data: y\r\r\n\n"),
     ],
 )
 def test_new_data_goes_where_the_old_stood(frame: bytes, data: bytes, expected: bytes) -> None:
