@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,10 +14,11 @@ from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.account_document import EnforcementSpec, Rung, StrikeSpec
 from safeguards_extproc.records import table
+from safeguards_extproc.records.stores import Store, open_store
 from safeguards_extproc.replay.compare import Comparison
 from safeguards_extproc.replay.histogram import Histogram
 from safeguards_extproc.replay.identities import Identities
-from safeguards_extproc.replay.records import Policies, distinct, groups, pairs, run
+from safeguards_extproc.replay.records import Policies, distinct, groups, pairs, run, sealed_files
 from safeguards_extproc.replay.verdict import latency
 from tests.replay.random_records import Making
 from tests.replay.test_compare import shown
@@ -103,3 +105,25 @@ def test_rows_that_differ_in_nothing_are_one() -> None:
     assert ([0, 1, 3], [0, 1, 0, 2, 1], [2, 2, 1]) == (first.tolist(), which.tolist(), how_many.tolist())
     wide = [pa.array(list(range(3000))) for _ in range(8)]
     assert list(range(3000)) == sorted(distinct(wide)[0].tolist())
+
+
+def sealed_store(folder: Path, records: Sequence[Record]) -> Store:
+    """A store as the sealer lays it out, that is not on this machine's disk as far as anybody can see."""
+    place = folder / "eu" / "date=2026-01-02" / "hour=03"
+    place.mkdir(parents=True)
+    for file in written(records, place):
+        Path(file).with_suffix(".json").write_text("{}")
+    (place / "unfinished.parquet").write_bytes(b"no")
+    return replace(open_store(str(folder)), folder=None)
+
+
+def test_a_store_is_decided_as_files_are(tmp_path: Path) -> None:
+    """Where the disk is not DuckDB's to read: through pyarrow, those files alone that have a manifest."""
+    making = Making(24)
+    policies, records = Policies(making.policy()), [making.record() for _ in range(400)]
+    store = sealed_store(tmp_path / "sealed", records)
+    comparison = Comparison(Identities(LADDER, LADDER))
+    run(sealed_files(store), policies, comparison, store=store)
+    assert counts(by_hand(records, policies, {})) == counts(comparison)
+    with pytest.raises(ConfigError, match="no sealed records"):
+        sealed_files(open_store(str(tmp_path / "empty")))
