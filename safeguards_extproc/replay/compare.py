@@ -22,6 +22,9 @@ NEWLY_BLOCKED, NEWLY_ALLOWED, OTHERWISE = "newly blocked", "newly allowed", "cha
 DIMENSIONS = ("route", "tenant", "rule", "category")
 """By what changes are counted. Of rules and categories it is the one that led."""
 
+Group = tuple[str, str]
+"""A kind of change, and the rule that has to do with it: what examples are drawn of."""
+
 EXAMPLES = 10
 """Changed exchanges that are named, of each kind of change and rule."""
 
@@ -72,20 +75,20 @@ class Comparison:
     labelled: dict[str, Tally] = field(default_factory=lambda: {MUST_BLOCK: Tally(), MUST_ALLOW: Tally()})
     before_ms: Histogram = field(default_factory=Histogram)
     after_ms: Histogram = field(default_factory=Histogram)
-    examples: dict[tuple[str, str], list[Example]] = field(default_factory=dict)
+    examples: dict[Group, list[Example]] = field(default_factory=dict)
     undecided: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     seen: set[str] = field(default_factory=set)
 
-    def wants(self, pair: Pair) -> bool:
-        """Whether an exchange must be told by itself, with id, identity and time; of all others a number is enough."""
-        before, after = pair.before, pair.after
-        return not before.same(after) or self.identities.wants(before) or self.identities.wants(after)
+    def add(self, pair: Pair) -> None:
+        """An exchange."""
+        self.count(pair, 1)
+        self.tell(pair)
 
-    def add(self, pair: Pair, count: int = 1) -> None:
-        """An exchange, or `count` of which nothing is told that is different."""
+    def count(self, pair: Pair, count: int) -> None:
+        """So many exchanges that differ in nothing but whose they are."""
         before, after, deserved = pair
-        tally, change = _tally(before, after, count)
+        tally = _tally(before, after, count)
         self.total.add(tally)
         self.changes[before.outcome, after.outcome] += count
         self.rules[before.rule, after.rule] += count
@@ -99,10 +102,24 @@ class Comparison:
             self.before_ms.add(before.latency_ms)
         if after.latency_ms is not None:
             self.after_ms.add(after.latency_ms)
-        if change:
-            self._example(change, before, after)
-        if count == 1:
-            self.identities.add(before, after)
+
+    def tell(self, pair: Pair) -> None:
+        """Whose an exchange is that has been counted: it may be an example, or a strike."""
+        before, after, _ = pair
+        drawn = group(pair)
+        if drawn is not None and self.draws(drawn, before.id):
+            self._example(drawn, before, after)
+        self.identities.add(before, after)
+
+    def strikes(self, pair: Pair) -> bool:
+        """Whether it may be a strike, so that `tell` must hear of each such exchange."""
+        return self.identities.wants(pair.before) or self.identities.wants(pair.after)
+
+    def draws(self, of: Group, id: str) -> bool:
+        """Whether an exchange of this id would be an example. Those are whose ids have the smallest digests: a random
+        choice that is the same in every order."""
+        kept = self.examples.get(of, [])
+        return len(kept) < EXAMPLES or _digest(id) < kept[-1].order
 
     def add_all(self, pairs: Iterable[Pair]) -> None:
         for pair in pairs:
@@ -147,30 +164,36 @@ class Comparison:
             now = Tally(tally.exchanges, tally.changed, 0, tally.refused_after, tally.newly_blocked, 0)
             self._of(dimension, after).add(now)
 
-    def _example(self, change: str, before: Verdict, after: Verdict) -> None:
-        """Keep those whose ids have the smallest digests: a random choice that is the same in every order."""
-        kept = self.examples.setdefault((change, after.rule if change == NEWLY_BLOCKED else before.rule), [])
-        order = hashlib.blake2b(before.id.encode(errors="replace"), digest_size=8).hexdigest()
-        if len(kept) == EXAMPLES and order >= kept[-1].order:
-            return
+    def _example(self, of: Group, before: Verdict, after: Verdict) -> None:
+        kept = self.examples.setdefault(of, [])
         names = (before.id, before.producer, before.epoch, before.sequence, before.route)
-        kept.append(Example(order, *names, before.outcome, after.outcome, before.rule, after.rule))
+        kept.append(Example(_digest(before.id), *names, before.outcome, after.outcome, before.rule, after.rule))
         kept.sort()
         del kept[EXAMPLES:]
 
 
-def _tally(before: Verdict, after: Verdict, count: int) -> tuple[Tally, str]:
-    """What an exchange adds, and what kind of change it is, "" for none."""
-    same, was, now = before.same(after), before.refused, after.refused
-    change = "" if same else NEWLY_BLOCKED if now > was else NEWLY_ALLOWED if was > now else OTHERWISE
-    return (
-        Tally(
-            count,
-            0 if same else count,
-            count if was else 0,
-            count if now else 0,
-            count if change == NEWLY_BLOCKED else 0,
-            count if change == NEWLY_ALLOWED else 0,
-        ),
-        change,
+def group(pair: Pair) -> Group | None:
+    """What kind of change it is and which rule has to do with it; None if nothing changes."""
+    before, after = pair.before, pair.after
+    if before.same(after):
+        return None
+    if after.refused and not before.refused:
+        return NEWLY_BLOCKED, after.rule
+    return (NEWLY_ALLOWED if before.refused and not after.refused else OTHERWISE), before.rule
+
+
+def _digest(id: str) -> str:
+    return hashlib.blake2b(id.encode(errors="replace"), digest_size=8).hexdigest()
+
+
+def _tally(before: Verdict, after: Verdict, count: int) -> Tally:
+    """What so many exchanges add."""
+    was, now = before.refused, after.refused
+    return Tally(
+        count,
+        0 if before.same(after) else count,
+        count if was else 0,
+        count if now else 0,
+        count if now and not was else 0,
+        count if was and not now else 0,
     )

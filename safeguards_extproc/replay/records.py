@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -25,7 +25,7 @@ from safeguards_extproc.records import sealed, table
 from safeguards_extproc.records.query import quote
 from safeguards_extproc.records.stores import Store, open_store
 from safeguards_extproc.replay import settle
-from safeguards_extproc.replay.compare import Comparison
+from safeguards_extproc.replay.compare import Comparison, Group, group
 from safeguards_extproc.replay.facts import lacking
 from safeguards_extproc.replay.recompute import (
     INDIVIDUAL,
@@ -85,15 +85,15 @@ def run(
         if labels:
             rows = {"id": list(labels), "deserved": list(labels.values())}
             db.register("labels", pa.table(rows, schema=pa.schema([("id", pa.string()), ("deserved", pa.string())])))
-        for group in groups(files, store):
+        for some in groups(files, store):
             try:
-                _run_group(db, group, policies, comparison, labels or {}, told)
+                _run_group(db, some, policies, comparison, labels or {}, told)
             except (duckdb.Error, OSError) as error:
                 raise ConfigError(f"cannot be read: {type(error).__name__}", where=store.url) from error
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class Files:
     """Files of a store whose columns have the same types wherever they have the same name, which `schema` joins."""
 
     store: Store
@@ -115,7 +115,7 @@ class Group:
         return "sealed"
 
 
-def groups(files: Iterable[str], store: Store = HERE) -> list[Group]:
+def groups(files: Iterable[str], store: Store = HERE) -> list[Files]:
     """The files, together as far as their columns allow it, in order."""
     found: list[tuple[list[str], dict[str, pa.DataType], int]] = []
     for file in files:
@@ -135,7 +135,7 @@ def groups(files: Iterable[str], store: Store = HERE) -> list[Group]:
                 break
         else:
             found.append(([file], types, rows))
-    return [Group(store, tuple(members), pa.schema(list(types.items())), rows) for members, types, rows in found]
+    return [Files(store, tuple(members), pa.schema(list(types.items())), rows) for members, types, rows in found]
 
 
 def sealed_files(store: Store) -> list[str]:
@@ -190,16 +190,16 @@ def _score(parts: Sequence[str]) -> bool:
 
 def _run_group(
     db: duckdb.DuckDBPyConnection,
-    group: Group,
+    some: Files,
     policies: Policies,
     comparison: Comparison,
     labels: Labels,
     told: Told,
 ) -> None:
-    deciders = [Decider.of(policy, group.types) for policy in policies.deciding]
-    comparison.seen |= {".".join(parts[3:]) for parts in (name.split(".") for name in group.types) if _score(parts)}
-    names, source = group_names(deciders), group.source(db)
-    known: dict[tuple[object, ...], Pair] = {}
+    deciders = [Decider.of(policy, some.types) for policy in policies.deciding]
+    comparison.seen |= {".".join(parts[3:]) for parts in (name.split(".") for name in some.types) if _score(parts)}
+    names, source = group_names(deciders), some.source(db)
+    known: dict[tuple[object, ...], _Alike] = {}
     by_python = 0
     reader = db.sql(query(source, deciders, "labels" if labels else "")).to_arrow_reader(BATCH)
     for batch in reader:
@@ -217,7 +217,7 @@ def _count(
     deciders: Sequence[Decider],
     policies: Policies,
     comparison: Comparison,
-    known: dict[tuple[object, ...], Pair],
+    known: dict[tuple[object, ...], _Alike],
 ) -> int:
     """Count a batch; how many rows are left to be decided in Python."""
     first, which, counts = distinct([batch.column(name) for name in names])
@@ -225,8 +225,8 @@ def _count(
     latency = batch.column("latency_ms").to_numpy(zero_copy_only=False).astype(np.float64)
     way = batch.column("way").to_numpy(zero_copy_only=False)
     comparison.before_ms.add_all(latency[way == Way.SQL])
-    single = np.zeros(len(first), np.bool_)
-    found: list[Pair | None] = []
+    told = np.zeros(len(first), np.bool_)
+    found: list[_Alike | None] = []
     by_python = 0
     for at, key in enumerate(zip(*columns, strict=True)):
         row = dict(zip(names, key, strict=True))
@@ -236,29 +236,31 @@ def _count(
             if row["way"] == Way.NOT:
                 comparison.undecided[NOT_ENOUGH] += int(counts[at])
             continue
-        pair = known.get(key)
-        if pair is None:
+        alike = known.get(key)
+        if alike is None:
             said = verdicts(row, deciders)
             before = said[0] if policies.against else verdicts(row, ())[0]
-            pair = known[key] = Pair(before, said[-1], str(row["deserved"]))
-        found.append(pair)
-        if comparison.wants(pair):
-            single[at] = True
-        else:
-            comparison.add(pair, int(counts[at]))
-    rows = np.flatnonzero(single[which])
-    who = (batch.column(name).take(pa.array(rows)).to_pylist() for name in INDIVIDUAL)
-    for number, (id_, producer, epoch, sequence, time, kind, subject) in zip(
-        which[rows], zip(*who, strict=True), strict=True
-    ):
-        told = found[number]
-        if told is not None:
-            one = {
-                "id": id_, "producer": producer, "epoch": epoch, "sequence": sequence, "time": time,
-                "kind": kind, "subject": subject,
-            }  # fmt: skip
-            comparison.add(Pair(replace(told.before, **one), replace(told.after, **one), told.deserved))
+            pair = Pair(before, said[-1], str(row["deserved"]))
+            alike = known[key] = _Alike(pair, group(pair), comparison.strikes(pair))
+        found.append(alike)
+        comparison.count(alike.pair, int(counts[at]))
+        told[at] = alike.strikes or alike.group is not None
+    rows = np.flatnonzero(told[which])
+    ids = batch.column("id").take(pa.array(rows)).to_pylist()
+    for at, number, id_ in zip(rows, which[rows], ids, strict=True):
+        one = found[number]
+        if one is not None and (one.strikes or (one.group is not None and comparison.draws(one.group, id_))):
+            who = {name: batch.column(name)[at].as_py() for name in INDIVIDUAL}
+            comparison.tell(Pair(replace(one.pair.before, **who), replace(one.pair.after, **who), one.pair.deserved))
     return by_python
+
+
+class _Alike(NamedTuple):
+    """Exchanges that differ in nothing but whose they are."""
+
+    pair: Pair
+    group: Group | None
+    strikes: bool
 
 
 def distinct(columns: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

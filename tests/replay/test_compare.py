@@ -15,6 +15,7 @@ from safeguards_extproc.replay.compare import (
     OTHERWISE,
     Comparison,
     Tally,
+    group,
 )
 from safeguards_extproc.replay.identities import Identities
 from safeguards_extproc.replay.verdict import MUST_ALLOW, MUST_BLOCK, Pair, Verdict
@@ -117,8 +118,8 @@ def test_many_alike_are_told_once() -> None:
     """A pair that changes nothing and strikes nobody may be told with a number."""
     comparison = Comparison(Identities(LADDER, LADDER))
     same = Pair(verdict(1), verdict(1))
-    assert not comparison.wants(same)
-    comparison.add(same, 1000)
+    assert (None, False) == (group(same), comparison.strikes(same))
+    comparison.count(same, 1000)
     assert (1000, 1000) == (comparison.total.exchanges, comparison.by["tenant"]["t1"].exchanges)
-    assert comparison.wants(Pair(verdict(1), verdict(1, "block", "r1")))
-    assert comparison.wants(Pair(verdict(1, "block", "r1"), verdict(1, "block", "r1")))
+    assert (NEWLY_BLOCKED, "r1") == group(Pair(verdict(1), verdict(1, "block", "r1")))
+    assert comparison.strikes(Pair(verdict(1, "block", "r1"), verdict(1, "block", "r1")))
