@@ -53,8 +53,9 @@ _BINARY = re.compile(r"(?<![0-9])(?:(?:[01]{7,8}[ ,]{1,2}){2,}[01]{7,8}|(?:[01]{
 _DECIMAL = re.compile(r"(?<![0-9])(?:[0-9]{2,3}[ ,]{1,2}){4,}[0-9]{2,3}(?![0-9])")
 _MIME = re.compile(r"=\?[A-Za-z0-9_-]{3,20}\?[qQ]\?(\S{1,480}?)\?=(?:\s+(?==\?))?")
 _PARTED = re.compile(r"([\"'])\s{0,3}\+\s{0,3}\1")
-_ASCII85 = re.compile(r"<~[!-uz\s]{5,}~>")
-_UU = re.compile(r"^begin [0-7]{3} [^\n]{0,80}\n((?:[ -`]{1,62}\n)+?)`?\n?end", re.MULTILINE)
+# What is longer than a window ends with it, not with its frame.
+_ASCII85 = re.compile(r"<~([!-uz\s]{5,})(~>|\Z)")
+_UU = re.compile(r"^begin [0-7]{3} [^\n]{0,80}\n((?:[ -`]{1,62}\n)+)(?:end|\Z|(?=[^\n]{0,62}\Z))", re.MULTILINE)
 _MORSE = re.compile(r"(?<!\S)(?:[.·•−–-]{1,6}(?: ?[/|] ?| {1,3})){3,}[.·•−–-]{1,6}(?!\S)")
 _BRAILLE = re.compile("[\u2800-\u28ff]+")
 
@@ -165,8 +166,12 @@ def ascii85(text: str) -> str:
     """<~BOu!rDZ~>"""
 
     def decoded(run: re.Match[str]) -> str:
+        signs = "".join(run[1].split())
+        if not run[2]:
+            whole = signs.replace("z", "!!!!!")  # one sign for four zeros
+            signs = whole[: len(whole) - len(whole) % 5]
         try:
-            return _or(as_text(base64.a85decode(run[0], adobe=True)), run[0])
+            return _or(as_text(base64.a85decode(signs)), run[0])
         except ValueError:
             return run[0]
 

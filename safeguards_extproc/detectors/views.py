@@ -1,9 +1,9 @@
 """A text and the other texts that a reader could make of it, so that a detector sees what a model would understand.
 
 The first view is the text itself; ordinary text has no other. The second is the text folded (folding.py) and decoded
-in place (decoding.py), again and again while something is found, three times at most. What was encoded is a view by
-itself where something stands around it. The others are readings of the second (readings.py). One pass of a finite
-automaton says which of these could apply, so ordinary text costs that pass alone.
+in place (decoding.py), again and again while something is found, three times at most. The others are readings of that
+(readings.py). One pass of a finite automaton says which of these could apply, so ordinary text costs that pass alone.
+Models, which see all of a view at once, are asked about what was encoded by itself, too.
 """
 
 from __future__ import annotations
@@ -74,12 +74,19 @@ def expand(text: str) -> tuple[str, ...]:
     plain, seen = _decoded(seen)
     views = [text]
     room = 2 * len(text) + EXTRA
-    for view in (plain, _unwrapped(text, plain), *_readings(plain, seen)):
+    for view in (plain, *_readings(plain, seen)):
         view = view[:room]
         if view and view not in views and len(views) < MOST:
             views.append(view)
             room -= len(view)
     return tuple(views)
+
+
+def judged(text: str) -> tuple[str, ...]:
+    """The views that a model is asked about: those of `expand`, and what was encoded by itself."""
+    views = expand(text)
+    alone = _unwrapped(text, views[1]) if 1 < len(views) < MOST else ""
+    return (*views, alone) if alone and alone not in views else views
 
 
 def _unwrapped(text: str, plain: str) -> str:

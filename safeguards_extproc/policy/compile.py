@@ -17,7 +17,7 @@ from safeguards_extproc.detectors import DETECTORS
 from safeguards_extproc.detectors.detector import Detector
 from safeguards_extproc.detectors.hiding import hidden, unfinished
 from safeguards_extproc.detectors.sieve import Sieve
-from safeguards_extproc.detectors.views import expand
+from safeguards_extproc.detectors.views import expand, judged
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import apis, capture_document, checks, conditions, identify, limits
 from safeguards_extproc.policy.apis import Apis
@@ -242,7 +242,7 @@ class CompiledPolicy:
 
     def views(self, text: str) -> Sequence[str]:
         """The text and its normalised or decoded forms, the text itself first."""
-        return expand(text)
+        return judged(text)
 
     def tail(self, text: str) -> int:
         """Characters at the end that may begin something which an enforced rule redacts, or hide anything at all.
