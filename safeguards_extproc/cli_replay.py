@@ -106,7 +106,26 @@ def replay(
     outputs = Outputs(report, html, gate, labels, as_json)
     known, after = cli_report.expected(outputs), load(policy)
     before = load(against) if against is not None else None
-    again = _command(captures or [], policy, against, through, store, outputs)
+    again = _command(
+        captures or [],
+        {
+            "--through": through,
+            "--policy": policy,
+            "--against": against,
+            "--key": key,
+            "--endpoint": endpoint,
+            "--embedded": embedded,
+            "--local": local,
+            "--models": models if local else None,
+            "--rescore": rescore,
+            "--timed": timed,
+            "--envoy": envoy if through == "envoy" else None,
+            "--store": store,
+            "--engine": engine if through == "records" else None,
+            "--labels": labels,
+            "--gate": gate,
+        },
+    )
     if through == "records":
         comparison, files, seconds = _records(captures or [], store, engine, jobs, (policy, against), known.labels)
         replayed = Told(comparison, after, before, through, files, again, seconds)
@@ -299,17 +318,17 @@ def _records(
     return comparison, files, time.perf_counter() - began
 
 
-def _command(
-    paths: Sequence[Path], policy: Path, against: Path | None, through: str, store: str, outputs: Outputs
-) -> str:
-    """The command that finds the same again."""
-    arguments: list[object] = ["replay", *paths, "--through", through, "--policy", policy]
-    for name, value in (
-        ("--against", against),
-        ("--store", store),
-        ("--labels", outputs.labels),
-        ("--gate", outputs.gate),
-    ):
-        if value:
-            arguments += [name, value]
+def _command(paths: Sequence[Path], options: Mapping[str, object]) -> str:
+    """The command that finds the same again: options that were given or are needed, each as often as it has values."""
+    arguments: list[object] = ["replay", *paths]
+    for name, value in options.items():
+        match value:
+            case None | False | "":
+                continue
+            case True:
+                arguments.append(name)
+            case list():
+                arguments += [word for each in value for word in (name, each)]
+            case _:
+                arguments += [name, value]
     return cli_report.command(arguments)

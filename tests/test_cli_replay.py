@@ -58,6 +58,7 @@ def test_what_changes_is_counted(captured: Path, key: Path, tmp_path: Path) -> N
     found = said(captured, "--key", key, "--policy", strict, "--jobs", 1)
     assert (3, 5, len(SAMPLES)) == tuple(found["total"][name] for name in ("newly_blocked", "changed", "exchanges"))
     found = said(captured, "--key", key, "--policy", strict, "--against", strict, "--jobs", 1)
+    assert f"{captured} --through core --policy {strict} --against {strict} --key {key}" in found["about"]["command"]
     assert (len(SAMPLES), 0) == (found["total"]["exchanges"], found["total"]["changed"])
 
 
