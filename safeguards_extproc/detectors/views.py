@@ -92,6 +92,8 @@ def judged(text: str) -> tuple[str, ...]:
 def _unwrapped(text: str, plain: str) -> str:
     """What was encoded, without what stands around it, "" where nothing does or most of its words could be read before:
     a sentence that says how to read it hides it from a model that sees both."""
+    if plain == text:
+        return ""
     begin = _common(text, plain)
     end = _common(text[begin:][::-1], plain[begin:][::-1])
     found = plain[begin : len(plain) - end].strip()
@@ -102,9 +104,15 @@ def _unwrapped(text: str, plain: str) -> str:
 
 
 def _common(left: str, right: str) -> int:
-    """Characters at the beginning that are the same."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(left), len(right)))
+    """Characters at the beginning that are the same, by halves: two slices compare faster than their characters."""
+    same, most = 0, min(len(left), len(right))
+    while same < most:
+        middle = (same + most + 1) // 2
+        if left[same:middle] == right[same:middle]:
+            same = middle
+        else:
+            most = middle - 1
+    return same
 
 
 def decode(text: str) -> str:

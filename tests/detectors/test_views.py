@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeguards_extproc.detectors import views as views_module
 from safeguards_extproc.detectors.patterns import patterns
 from safeguards_extproc.detectors.views import EXTRA, MOST, expand, judged
 from safeguards_extproc.evaluate.evasions import ENCODINGS, EVASIONS, spoken
@@ -161,3 +163,10 @@ def test_a_long_text_keeps_its_bound() -> None:
     """Readings of a large text are cut rather than multiplied."""
     text = "k1ll th3 b0mb \u200b s p a c e d gur naq " * 4000
     assert sum(map(len, expand(text)[1:])) <= 2 * len(text) + EXTRA
+
+
+@given(st.text("ab é", max_size=12), st.text("ab é", max_size=12), st.text("ab é", max_size=12))
+def test_what_two_texts_have_in_common(beginning: str, left: str, right: str) -> None:
+    """By halves as one by one."""
+    one, other = beginning + left, beginning + right
+    assert len(os.path.commonprefix([one, other])) == views_module._common(one, other)
