@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 import pytest
 from hypothesis import given, settings
@@ -169,4 +169,6 @@ def test_a_long_text_keeps_its_bound() -> None:
 def test_what_two_texts_have_in_common(beginning: str, left: str, right: str) -> None:
     """By halves as one by one."""
     one, other = beginning + left, beginning + right
-    assert len(os.path.commonprefix([one, other])) == views_module._common(one, other)
+    assert len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))) == views_module._common(
+        one, other
+    )
