@@ -78,7 +78,7 @@ _SECRETS = {
     "discord_token": ["|M<w23>.<w6>.<w38>|"],
     "age_key": ["|AGE-SECRET-KEY-1<q58>|"],
     "connection_string": ["postgres://admin:|<w12>|@db.internal:5432/app", "Server=db;User Id=sa;Password=|<w14>|;"],
-    "password": ["password: |<l6><d3>-<w4>|", "my api_key = '|<w24>|'", "The password is |<w8><d2>Z!a|"],
+    "password": ["password: |<l6><d3>-<w4>|", "my api_key = '|<w21><d3>|'", "The password is |<w8><d2>Z!a|"],
 }  # fmt: skip
 
 
