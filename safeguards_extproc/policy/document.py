@@ -383,12 +383,13 @@ def _path(data: Any, loc: tuple[str | int, ...]) -> Path:
     """pydantic's location without the steps that name a type and not a place."""
     path: list[str | int] = []
     for i, step in enumerate(loc):
-        if isinstance(data, dict) and (step in data or i == len(loc) - 1):
+        written = isinstance(data, dict) and step in data
+        if isinstance(data, dict) and (written or i == len(loc) - 1):
             data = data.get(step)
         elif isinstance(data, list) and isinstance(step, int):
             data = data[step] if step < len(data) else None
         else:
             continue
-        if step != "[key]":
+        if written or step != "[key]":  # pydantic's name for a key itself, and anybody's for a key of theirs
             path.append(step)
     return tuple(path)
