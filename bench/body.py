@@ -124,6 +124,9 @@ class Silent:
 
     def keep(self, record: Record) -> None: ...
 
+    def durable(self, record: Record) -> None:
+        return None
+
     async def close(self) -> None: ...
 
 
