@@ -47,8 +47,6 @@ from safeguards_extproc.records.mask import mask_of
 from safeguards_extproc.records.origin import Origin, epoch
 from safeguards_extproc.records.sinks import SINKS, Making, Recorder
 from safeguards_extproc.records.spool import Spool
-from safeguards_extproc.replay.capture import read_keys
-from safeguards_extproc.replay.folder import Folder, FolderLimits
 from safeguards_extproc.settings import Settings
 from safeguards_extproc.telemetry import Metrics
 
@@ -240,6 +238,9 @@ def capturing_of(
     """What takes exchanges down, None where no folder was named. ConfigError if it or its key cannot be used."""
     if settings.capture is None or settings.capture_key is None:
         return None
+    from safeguards_extproc.replay.capture import read_keys
+    from safeguards_extproc.replay.folder import Folder, FolderLimits
+
     limits = FolderLimits(settings.capture_bytes, min(FolderLimits().file_bytes, settings.capture_bytes // 4))
     key = read_keys(settings.capture_key)[0]
     folder = Folder(settings.capture, key, limits, source=origin.producer, region=origin.region, epoch=origin.epoch)

@@ -1,7 +1,8 @@
 """Joins the parts of accounts: for a worker, and for whoever else writes where filters read.
 
 Three ways to run: by itself (limits in memory, nobody is suspended), with a ledger of its own (one worker on one
-machine), with Redis (any number of workers; a keeper beside them has the ledger).
+machine), with Redis (any number of workers; a keeper beside them has the ledger). What one way alone needs is imported
+there: redis-py and SQLAlchemy are a quarter of a worker's memory.
 """
 
 from __future__ import annotations
@@ -11,28 +12,19 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from safeguards_extproc.adapters.accounts import Accounts, Sinks
-from safeguards_extproc.adapters.breaker import State
 from safeguards_extproc.adapters.fallback_limits import FallbackLimits
 from safeguards_extproc.adapters.health import Component, Health
-from safeguards_extproc.adapters.ledger_standings import LedgerSightings, LedgerStandings, LedgerStrikes
-from safeguards_extproc.adapters.memory_campaigns import MemoryCounters
 from safeguards_extproc.adapters.memory_limits import MemoryLimits
 from safeguards_extproc.adapters.policy_store import PolicyStore
-from safeguards_extproc.adapters.redis_campaigns import RedisCounters, RedisSightings
-from safeguards_extproc.adapters.redis_intake import RedisStrikes
-from safeguards_extproc.adapters.redis_limits import RedisLimits
-from safeguards_extproc.adapters.redis_link import RedisLink, RedisSettings
-from safeguards_extproc.adapters.redis_standings import RedisBoard, RedisStandings
 from safeguards_extproc.core.account import Settlement
 from safeguards_extproc.enforcement import strikes
 from safeguards_extproc.enforcement.campaigns.counting import Counters
 from safeguards_extproc.enforcement.events import Strike
-from safeguards_extproc.enforcement.keeper import Keeper
-from safeguards_extproc.enforcement.ledger import Ledger
 from safeguards_extproc.enforcement.sightings import Sighting
 from safeguards_extproc.enforcement.snapshot import Snapshot
 from safeguards_extproc.enforcement.watch import Watch
@@ -40,6 +32,12 @@ from safeguards_extproc.errors import StoreError
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.settings import Settings
 from safeguards_extproc.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from safeguards_extproc.adapters.breaker import State
+    from safeguards_extproc.adapters.redis_link import RedisLink, RedisSettings
+    from safeguards_extproc.enforcement.keeper import Keeper
+    from safeguards_extproc.enforcement.ledger import Ledger
 
 log = structlog.get_logger()
 
@@ -53,6 +51,15 @@ PATIENT_S = 2.0
 """Deadline of what no exchange waits for."""
 
 
+class Standings(Protocol):
+    """What keeps a snapshot up to date."""
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was heard of last; infinite if never."""
+        ...
+
+
 @dataclass(slots=True)
 class Joined:
     """The accounts of a worker and what they stand on. `standings` keeps the snapshot up to date, if anything does;
@@ -61,9 +68,10 @@ class Joined:
     accounts: Accounts
     snapshot: Snapshot
     metrics: Metrics
-    standings: RedisStandings | LedgerStandings | None = None
+    standings: Standings | None = None
     keeper: Keeper | None = None
     ladder: Callable[[], None] = lambda: None
+    opening: Sequence[Callable[[], Awaitable[None]]] = ()
     closing: Sequence[Callable[[], Awaitable[None]]] = ()
     _keeping: asyncio.Task[None] | None = None
     _began: float = field(default_factory=time.monotonic)
@@ -71,8 +79,8 @@ class Joined:
     async def start(self) -> None:
         """Hear of standings; never fails because Redis is away."""
         self._began = time.monotonic()
-        if isinstance(self.standings, RedisStandings):
-            await self.standings.start()
+        for open_ in self.opening:
+            await open_()
         if self.keeper is not None:
             await self.keeper.publish()
             self._keeping = asyncio.get_running_loop().create_task(self.keeper.run())
@@ -153,6 +161,13 @@ def _on_redis(
     health: Health,
     policies: PolicyStore[CompiledPolicy],
 ) -> Joined:
+    from safeguards_extproc.adapters.breaker import State
+    from safeguards_extproc.adapters.redis_campaigns import RedisCounters, RedisSightings
+    from safeguards_extproc.adapters.redis_intake import RedisStrikes
+    from safeguards_extproc.adapters.redis_limits import RedisLimits
+    from safeguards_extproc.adapters.redis_link import RedisLink
+    from safeguards_extproc.adapters.redis_standings import RedisStandings
+
     def moved(server: str, state: State) -> None:
         health.set("redis", Component.READY if state is State.CLOSED else Component.DEGRADED)
         metrics.degraded("redis", state is not State.CLOSED)
@@ -165,7 +180,7 @@ def _on_redis(
     sinks = Sinks(strike, RedisStrikes(patient, metrics).put, observed)
     accounts = Accounts(snapshot, limits, sinks, metrics)
     closing = (standings.close, limits.close, quick.close, patient.close)
-    return Joined(accounts, snapshot, metrics, standings, closing=closing)
+    return Joined(accounts, snapshot, metrics, standings, opening=(standings.start,), closing=closing)
 
 
 def _on_ledger(
@@ -175,6 +190,11 @@ def _on_ledger(
     metrics: Metrics,
     policies: PolicyStore[CompiledPolicy],
 ) -> Joined:
+    from safeguards_extproc.adapters.ledger_standings import LedgerSightings, LedgerStandings, LedgerStrikes
+    from safeguards_extproc.adapters.memory_campaigns import MemoryCounters
+    from safeguards_extproc.enforcement.keeper import Keeper
+    from safeguards_extproc.enforcement.ledger import Ledger
+
     ledger = Ledger(url, policies.current.document.enforcement.ladder, time.time)
     board, intake, limits = LedgerStandings(snapshot), LedgerStrikes(), in_memory(metrics)
     sightings = LedgerSightings()
@@ -188,21 +208,26 @@ def _on_ledger(
         await asyncio.to_thread(ledger.close)
 
     keeper = Keeper(ledger, intake, board, metrics, sightings=sightings)
-    return Joined(accounts, snapshot, metrics, board, keeper, ladder, (limits.close, close))
+    return Joined(accounts, snapshot, metrics, board, keeper, ladder, closing=(limits.close, close))
 
 
 def redis_settings(urls: Sequence[str]) -> RedisSettings:
     """One server, or, where several are named, a cluster of which they are nodes."""
+    from safeguards_extproc.adapters.redis_link import RedisSettings
+
     return RedisSettings(urls[0], cluster=len(urls) > 1, more=tuple(urls[1:]))
 
 
 def patient_link(urls: Sequence[str]) -> RedisLink:
     """A way to Redis for what no exchange waits for. Raises ConfigError where the address is none."""
+    from safeguards_extproc.adapters.redis_link import RedisLink
+
     return RedisLink(replace(redis_settings(urls), deadline_s=PATIENT_S))
 
 
 def publish_since(urls: Sequence[str], ledger: Ledger, revision: int) -> int:
     """Tell filters of every standing that has changed since; how many. Raises StoreError."""
+    from safeguards_extproc.adapters.redis_standings import RedisBoard
 
     async def publish() -> int:
         link, count, since = patient_link(urls), 0, revision

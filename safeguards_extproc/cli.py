@@ -207,18 +207,10 @@ def evaluate(
     examples: Annotated[
         int, typer.Option(min=0, help="Show so many wrong texts of each label on the page; 0 shows no text at all.")
     ] = 0,
-    endpoint: Annotated[
-        list[str] | None, typer.Option(help="Triton's gRPC address, host:port; repeat it for more.")
-    ] = None,
-    embedded: Annotated[
-        Path | None, typer.Option(help="Run the models of this repository in this process, without Triton.")
-    ] = None,
-    local: Annotated[
-        bool, typer.Option("--local", help="Start a Triton here for the time it takes; so it is if nobody is named.")
-    ] = False,
-    models: Annotated[Path, typer.Option(help="The model repository that a Triton started here serves.")] = Path(
-        "triton_models"
-    ),
+    endpoint: cli_scorer.Endpoint = None,
+    embedded: cli_scorer.Embedded = None,
+    local: cli_scorer.Local = False,
+    models: cli_scorer.Models = cli_scorer.MODELS,
     path: Annotated[str, typer.Option(help="The request path that the policy finds its route by.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="Lines of each file; 0 for all.")] = 0,
     robustness: Annotated[
@@ -229,7 +221,8 @@ def evaluate(
         Path | None, typer.Option(help="Keep every outcome in this file, and do not play again what it holds.")
     ] = None,
 ) -> None:
-    """Judge labelled texts as the filter would, and say how good the scores and the policy are."""
+    """Judge labelled texts as the filter would, and say how good the scores and the policy are. Where nobody is named
+    to score them, a Triton is started here for the time it takes."""
     import uvloop
     from rich.console import Console
 

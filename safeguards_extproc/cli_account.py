@@ -304,6 +304,10 @@ def pseudonym(
     within: Annotated[
         list[str] | None, typer.Option(help="In whom an end user is known: key=VALUE; repeat it.")
     ] = None,
+    body: Annotated[
+        bool | None,
+        typer.Option("--body/--no-body", help="Where the policy looks in the body and elsewhere: where it stands."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The pseudonym of somebody, under the keys of today and of before."""
@@ -316,7 +320,7 @@ def pseudonym(
     if not isinstance(asker, Asker):
         raise ConfigError("the policy's identity finds nobody", where=str(policy), hint="say where each is found")
     callers = dict(_pair(each) for each in within or ())
-    named = asker.pseudonym(kind, value, callers)
+    named = asker.pseudonym(kind, value, callers, body=body)
     cli_say.one("pseudonym", {"kind": kind, "current": named.current, "former": list(named.former)}, as_json=as_json)
 
 

@@ -57,16 +57,10 @@ def replay(
     key: Annotated[
         Path | None, typer.Option(help="The file with the keys of captures.", envvar="SAFEGUARDS_CAPTURE_KEY")
     ] = None,
-    endpoint: Annotated[
-        list[str] | None, typer.Option(help="Triton's gRPC address, host:port; repeat it for more.")
-    ] = None,
-    embedded: Annotated[
-        Path | None, typer.Option(help="Run the models of this repository in this process, without Triton.")
-    ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Start a Triton here for the time it takes.")] = False,
-    models: Annotated[Path, typer.Option(help="The model repository that a Triton started here serves.")] = Path(
-        "triton_models"
-    ),
+    endpoint: cli_scorer.Endpoint = None,
+    embedded: cli_scorer.Embedded = None,
+    local: cli_scorer.Local = False,
+    models: cli_scorer.Models = cli_scorer.MODELS,
     rescore: Annotated[
         bool, typer.Option("--rescore", help="Ask models about every window, whatever the capture says.")
     ] = False,

@@ -7,7 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.settings import ScorerKind, Settings
@@ -15,6 +17,14 @@ from safeguards_extproc.settings import ScorerKind, Settings
 if TYPE_CHECKING:
     from safeguards_extproc.policy.compile import CompiledPolicy
     from safeguards_extproc.ports import Scorer
+
+Endpoint = Annotated[list[str] | None, typer.Option(help="Triton's gRPC address, host:port; repeat it for more.")]
+Embedded = Annotated[
+    Path | None, typer.Option(help="Run the models of this repository in this process, without Triton.")
+]
+Local = Annotated[bool, typer.Option("--local", help="Start a Triton here for the time it takes.")]
+Models = Annotated[Path, typer.Option(help="The model repository that a Triton started here serves.")]
+MODELS = Path("triton_models")
 
 
 def one(endpoint: list[str] | None, embedded: Path | None, *, local: bool) -> bool:

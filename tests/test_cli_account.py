@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from safeguards_extproc import cli_account
+from safeguards_extproc import cli_account, wire
 from safeguards_extproc.cli import app
 from safeguards_extproc.core.account import Step
+from safeguards_extproc.core.events import BodyMode, Opened
 from safeguards_extproc.enforcement.ledger import Ledger
+from safeguards_extproc.enforcement.pseudonyms import read_keys
+from safeguards_extproc.enforcement.who import who
+from safeguards_extproc.policy.load import load
 
 
 @pytest.fixture
@@ -148,6 +152,33 @@ def test_pseudonyms_are_those_of_the_filter(tmp_path):
     assert [each[:3] for each in ours["former"]] == ["k1."]
     assert ours["current"] != theirs["current"]
     assert "names no caller" in str(nobody.exception)
+
+
+def test_a_long_name_of_a_body_is_found_as_the_filter_names_it(tmp_path):
+    """By its digest, by itself if a header said it; where the policy looks in both, one has to say."""
+    (tmp_path / "keys.yaml").write_text("- {id: k2, key: " + "B" * 43 + "=}\n")
+    file, long = tmp_path / "policy.yaml", "mallory-" * 100
+    opened = Opened(BodyMode.DUPLEX, BodyMode.DUPLEX, False, {}, {})
+    names = {}
+    for body, header in ((True, False), (False, True), (True, True)):
+        places = ["{json: $.user}"] * body + ["{header: x-user, trusted: true}"] * header
+        file.write_text(f"version: 1\nname: n\nidentity:\n  end_user: [{', '.join(places)}]\n")
+        asker = who(load(file).document.identity, tmp_path, read_keys(tmp_path / "keys.yaml"))
+        where = ("--policy", file, "--identity-keys", tmp_path / "keys.yaml")
+        if body:
+            picked = wire.pick(json.dumps({"user": long}).encode(), asker.wants, "openai_chat")
+            names["--body"] = asker.identify({}, opened, picked).names["end_user"]
+        if header:
+            names["--no-body"] = asker.identify({"x-user": long}, opened, {}).names["end_user"]
+        for option in names if body and header else ():
+            assert names[option] == told("pseudonym", "end_user", long, option, *where)["current"]
+        if body and header:
+            assert "say --body or --no-body" in str(said("pseudonym", "end_user", long, *where).exception.hint)
+            assert told("pseudonym", "end_user", "ann", *where)
+        else:
+            option = "--body" if body else "--no-body"
+            assert names[option] == told("pseudonym", "end_user", long, *where)["current"]
+    assert 2 == len(set(names.values()))
 
 
 def test_every_command_is_in_the_docs():

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safeguards_extproc.core.account import NAMES, NOBODY, NOBODY_KNOWN, Identity, Who
 from safeguards_extproc.core.events import Opened
 from safeguards_extproc.enforcement.pseudonyms import Key, Named, Pseudonyms
 from safeguards_extproc.enforcement.sketch import Sketcher
-from safeguards_extproc.enforcement.tokens import NOTHING, Tokens
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy import identify
 from safeguards_extproc.policy.account_document import IdentitySpec
+
+if TYPE_CHECKING:
+    from safeguards_extproc.enforcement.tokens import Tokens
 
 CALLERS = ("tenant", "organisation", "key")
 """In whom an end user may be known, in the order in which they make up its scope."""
@@ -35,7 +38,11 @@ def who(
     sources = identify.sources(spec)
     if not sources.places:
         return NOBODY_KNOWN
-    tokens = Tokens(spec.tokens, beside, clock) if spec.tokens is not None and sources.reads_claims else None
+    tokens: Tokens | None = None
+    if spec.tokens is not None and sources.reads_claims:
+        from safeguards_extproc.enforcement.tokens import Tokens  # PyJWT is 4 MB, and most policies read no claims
+
+        tokens = Tokens(spec.tokens, beside, clock)
     return Asker(sources, Pseudonyms(keys, clock), tokens, Sketcher(keys[0].secret).sketch if sketches else None)
 
 
@@ -57,7 +64,7 @@ class Asker:
         said: list[bool] = []
 
         def claims(token: str) -> Mapping[str, object]:
-            found = tokens.claims(token) if tokens is not None else NOTHING
+            found = tokens.claims(token) if tokens is not None else {}
             said.append(bool(found))
             return found
 
@@ -70,13 +77,15 @@ class Asker:
         former = {name: named.former for name, named in names.items() if named.former}
         return Identity(current, former, token)
 
-    def pseudonym(self, kind: str, value: str, callers: Mapping[str, str]) -> Named:
-        """The pseudonyms of a value that is known: of an end user, as one of `callers`, raw values by kind.
+    def pseudonym(self, kind: str, value: str, callers: Mapping[str, str], *, body: bool | None = None) -> Named:
+        """The pseudonyms of a value that is known: of an end user, as one of `callers`, raw values by kind. `body`:
+        whether the request's body says them, where the policy finds them there and elsewhere.
 
-        Raises ConfigError for a kind that has none."""
+        Raises ConfigError for a kind that has none, and where `body` makes a difference and is None."""
         if kind not in NAMES or kind in AS_THEY_ARE:
             raise ConfigError(f"a {kind} has no pseudonym", hint="tenant, organisation, key and end_user have")
-        return self._named({**callers, kind: value})[kind]
+        said = {name: self._sources.raw(name, each, body) for name, each in {**callers, kind: value}.items()}
+        return self._named(said)[kind]
 
     def _named(self, found: Mapping[str, str]) -> dict[str, Named]:
         name = self._pseudonyms.name

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from safeguards_extproc.core.events import Opened
+from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.account_document import From, IdentitySpec, TokenKeys
 from safeguards_extproc.policy.problems import Problem
 from safeguards_extproc.policy.source import Path, Source
 from safeguards_extproc.wire import json_paths
+from safeguards_extproc.wire.asked import told as as_told
 
 Claims = Callable[[str], Mapping[str, object]]
 """The claims of a token, none if it does not verify."""
@@ -65,10 +67,12 @@ Place = Callable[[Asked], str]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The places of each identity, in order. `wants` are those in the body, `within` whom an end user is known in,
-    `tokens` what claims are checked against, `reads_claims` whether any is read by this filter."""
+    """The places of each identity, in order; of those that are looked for in the body, `in_body` says whether they are
+    looked for nowhere else. `wants` are the places in the body, `within` whom an end user is known in, `tokens` what
+    claims are checked against, `reads_claims` whether any is read by this filter."""
 
     places: Mapping[str, Sequence[Place]]
+    in_body: Mapping[str, bool]
     wants: tuple[str, ...]
     within: frozenset[str]
     tokens: TokenKeys | None
@@ -83,6 +87,18 @@ class Sources:
                 found[name] = said
         return found
 
+    def raw(self, name: str, value: str, body: bool | None = None) -> str:
+        """The value of an identity as `find` has it where a request says `value`, in its body or not. Raises
+        ConfigError where that makes a difference and nobody says."""
+        told = as_told(value)
+        only = self.in_body.get(name)
+        if told == value or only is None or body is False:
+            return value
+        if not (only or body):
+            message = f"the policy looks for it in the body and elsewhere, and {len(value)} characters differ there"
+            raise ConfigError(message, where=name, hint="say --body or --no-body")
+        return told
+
 
 def sources(spec: IdentitySpec) -> Sources:
     """The places that a checked specification names."""
@@ -90,6 +106,11 @@ def sources(spec: IdentitySpec) -> Sources:
     every = [each for written in named.values() for each in written]
     return Sources(
         {name: tuple(map(_place, written)) for name, written in named.items()},
+        {
+            name: all(each.json_path is not None for each in written)
+            for name, written in named.items()
+            if any(each.json_path is not None for each in written)
+        },
         tuple(dict.fromkeys(each.json_path for each in every if each.json_path is not None)),
         frozenset(spec.within),
         spec.tokens,

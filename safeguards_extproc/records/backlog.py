@@ -55,7 +55,7 @@ class Observer(Protocol):
 
 class Backlog:
     """Writes records in order with `write`, which writes one whole or raises OSError and writes nothing. A record is
-    its sequence number and its bytes."""
+    its sequence number and its bytes. `look` sees whether the disk is well again."""
 
     def __init__(
         self,
@@ -63,10 +63,11 @@ class Backlog:
         settings: FailureSettings,
         observer: Observer,
         write: Callable[[int, bytes], None],
+        look: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sink, self._settings, self._observer = sink, settings, observer
-        self._put, self._clock = write, clock
+        self._put, self._look, self._clock = write, look, clock
         self._waiting: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
         self._failing = False
@@ -91,7 +92,10 @@ class Backlog:
         self._next = self._clock()
 
     def refuses(self) -> bool:
-        """Whether new exchanges are to be refused, because their records could not be written, or not in time."""
+        """Whether new exchanges are to be refused, because their records could not be written, or not in time. Asking
+        is also what finds out that the disk is well again."""
+        if self._failing:
+            self._look()
         unwell = self._failing or (self._doubted_until > 0 and self._clock() < self._doubted_until)
         return unwell and self._settings.on_failure is OnFailure.REFUSE
 

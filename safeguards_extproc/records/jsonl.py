@@ -24,7 +24,7 @@ from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.records.backlog import Backlog, FailureSettings, Observer
 from safeguards_extproc.records.encode import to_json
-from safeguards_extproc.records.write import write
+from safeguards_extproc.records.write import whole
 
 SINK = "records"
 
@@ -56,54 +56,42 @@ class JsonLines:
             hint = "another process writes there" if error.errno in (errno.EAGAIN, errno.EACCES) else ""
             message = f"cannot write records: {os.strerror(error.errno or 0)}"
             raise ConfigError(message, where=str(settings.path), hint=hint) from None
-        self._backlog = Backlog(SINK, settings.failure, observer, self._write, clock)
+        self.backlog = Backlog(SINK, settings.failure, observer, self._write, self.tick, clock)
         self._rotate_at = clock()
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last attempt to write failed."""
-        return self._backlog.failing
-
-    def refuses(self) -> bool:
-        """Whether new exchanges are to be refused, because their records could not be written. Asking is also what
-        finds out that the disk is well again."""
-        if self._backlog.failing:
-            self.tick()
-        return self._backlog.refuses()
 
     def keep(self, record: Record) -> None:
         """See ports.RecordSink."""
         self.tick()
-        self._backlog.keep(record.sequence, to_json(record) + b"\n")
+        self.backlog.keep(record.sequence, to_json(record) + b"\n")
 
     def tick(self) -> None:
         """Once in `retry_s`: is the file still the one at its path, and is the disk well again? In this order: a file
         that was deleted to make room takes up its room until it is let go of, and keeps nothing."""
-        if not self._backlog.due():
+        if not self.backlog.due():
             return
         try:
             there = os.stat(self._settings.path)
         except FileNotFoundError:
             self._begin()
         except OSError as error:
-            self._backlog.report(error)
+            self.backlog.report(error)
         else:
             if there.st_ino == self._inode:
                 self._size = there.st_size
             else:
                 self._begin()
-        self._backlog.flush()
+        self.backlog.flush()
 
     def reopen(self) -> None:
         """Begin a new file if the old one was renamed (SIGHUP)."""
-        self._backlog.hurry()
+        self.backlog.hurry()
         self.tick()
 
     def close(self) -> None:
         """Write what waits, have it on the disk, and let go of the file."""
         if self._fd < 0:
             return
-        self._backlog.close()
+        self.backlog.close()
         with contextlib.suppress(OSError):
             os.fsync(self._fd)
         os.close(self._fd)
@@ -114,15 +102,8 @@ class JsonLines:
         limit = self._settings.max_bytes
         if limit and self._size and self._size + len(line) > limit and self._clock() >= self._rotate_at:
             self._rotate()
-        done = 0
-        try:
-            while done < len(line):
-                done += write(self._fd, line[done:] if done else line)
-        except OSError:
-            if done:
-                self._undo(done)
-            raise
-        self._size += done
+        whole(self._fd, line, self._undo)
+        self._size += len(line)
 
     def _undo(self, done: int) -> None:
         """Take back a piece of a line. Where even that fails, end it, so that it spoils no other line."""
@@ -139,7 +120,7 @@ class JsonLines:
         try:
             path.rename(path.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}"))
         except OSError as error:
-            self._backlog.report(error)
+            self.backlog.report(error)
         else:
             self._begin()
             self._rotate_at = self._clock()
@@ -150,7 +131,7 @@ class JsonLines:
         try:
             self._open()
         except OSError as error:
-            self._backlog.report(error)
+            self.backlog.report(error)
         else:
             os.close(old)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from safeguards_extproc.core.record import Record
-from safeguards_extproc.records.backlog import FailureSettings, Observer
+from safeguards_extproc.records.backlog import Backlog, FailureSettings, Observer
 from safeguards_extproc.records.jsonl import JsonLines, JsonLinesSettings
 from safeguards_extproc.records.mask import Mask
 from safeguards_extproc.records.origin import Origin
@@ -21,15 +21,14 @@ from safeguards_extproc.records.spool import Spool, SpoolSettings
 
 
 class Sink(Protocol):
-    """A row of SINKS, made. A failure is counted, and what it means for traffic is FailureSettings' to say; none is
+    """A row of SINKS, made. A failure is counted, and what it means for traffic is for its `backlog` to say; none is
     raised but ConfigError where it is made."""
+
+    @property
+    def backlog(self) -> Backlog: ...
 
     def keep(self, record: Record) -> None:
         """Hand the record to the operating system before returning."""
-        ...
-
-    def refuses(self) -> bool:
-        """Whether new exchanges are to be refused, because their records could not be kept."""
         ...
 
     def tick(self) -> None:
@@ -95,7 +94,7 @@ class Recorder:
 
     def refuses(self) -> bool:
         """Whether traffic is refused because a sink could not keep its records."""
-        return any([sink.refuses() for sink in self._sinks])  # noqa: C419 (each sink finds out by being asked)
+        return any([sink.backlog.refuses() for sink in self._sinks])  # noqa: C419 (each sink finds out by being asked)
 
     def tick(self) -> None:
         """See Sink."""

@@ -22,7 +22,7 @@ from safeguards_extproc.records import segments
 from safeguards_extproc.records.backlog import Backlog, FailureSettings, Observer
 from safeguards_extproc.records.encode import to_json
 from safeguards_extproc.records.origin import Origin
-from safeguards_extproc.records.write import write
+from safeguards_extproc.records.write import whole
 
 SINK = "spool"
 
@@ -95,40 +95,28 @@ class Spool:
         except OSError as error:
             message = f"cannot write records: {os.strerror(error.errno or 0)}"
             raise ConfigError(message, where=str(folder)) from None
-        self._backlog = Backlog(SINK, settings.failure, observer, self._write, clock)
-
-    @property
-    def failing(self) -> bool:
-        """Whether the last attempt to write failed."""
-        return self._backlog.failing
-
-    def refuses(self) -> bool:
-        """Whether new exchanges are to be refused, because their records could not be written. Asking is also what
-        finds out that the disk is well again."""
-        if self._backlog.failing:
-            self.tick()
-        return self._backlog.refuses()
+        self.backlog = Backlog(SINK, settings.failure, observer, self._write, self.tick, clock)
 
     def keep(self, record: Record) -> None:
         """See ports.RecordSink."""
         self.tick()
-        self._backlog.keep(record.sequence, segments.frame(to_json(record)))
+        self.backlog.keep(record.sequence, segments.frame(to_json(record)))
 
     def tick(self) -> None:
         """Once in `retry_s`: close a segment that is old, begin anew where somebody deleted it, and see whether the
         disk is well again."""
-        if not self._backlog.due():
+        if not self.backlog.due():
             return
         if self._fd >= 0:
             if not self._is_there():
                 self._deleted()
             elif self._clock() - self._began >= self._settings.max_age_s:
                 self._retire()
-        self._backlog.flush()
+        self.backlog.flush()
 
     def reopen(self) -> None:
         """Close the segment, so that it can be sealed (SIGHUP)."""
-        self._backlog.hurry()
+        self.backlog.hurry()
         self.tick()
         self._retire()
 
@@ -146,20 +134,20 @@ class Spool:
     def unwell(self, error: OSError) -> None:
         """A batch could not be synced. What the kernel could not write it has forgotten, so what comes next goes into a
         new segment, and nobody asks for that file again."""
-        self._backlog.report(error)
-        self._backlog.doubt()
+        self.backlog.report(error)
+        self.backlog.doubt()
         self._retire()
 
     def slow(self) -> None:
         """A batch takes too long."""
-        self._backlog.count("slow")
-        self._backlog.doubt()
+        self.backlog.count("slow")
+        self.backlog.doubt()
 
     def close(self) -> None:
         """Write what waits, have it on the disk, close the segment, and say that this life is over."""
         if self._lock is None:
             return
-        self._backlog.close()
+        self.backlog.close()
         self._retire()
         batch = self.unsynced()
         if batch is not None:
@@ -176,15 +164,8 @@ class Spool:
             self._discard()
         if self._fd < 0:
             self._begin(sequence)
-        done = 0
-        try:
-            while done < len(frame):
-                done += write(self._fd, frame[done:] if done else frame)
-        except OSError:
-            if done:
-                self._undo()
-            raise
-        self._size += done
+        whole(self._fd, frame, self._undo)
+        self._size += len(frame)
         self._count += 1
         self._dirty = True
 
@@ -202,7 +183,7 @@ class Spool:
             self._path.unlink()
         self._let_go()
 
-    def _undo(self) -> None:
+    def _undo(self, done: int) -> None:
         """Take back a piece of a frame. Where even that fails, the next frame goes into another segment, because nobody
         reads past a torn one."""
         try:
@@ -216,13 +197,13 @@ class Spool:
         except FileNotFoundError:
             return False
         except OSError as error:
-            self._backlog.report(error)
+            self.backlog.report(error)
             return True
 
     def _deleted(self) -> None:
         """Somebody deleted the open segment, and with it records that were kept."""
-        self._backlog.count("deleted")
-        self._backlog.lose(self._count)
+        self.backlog.count("deleted")
+        self.backlog.lose(self._count)
         self._let_go()
 
     def _retire(self) -> None:
@@ -232,7 +213,7 @@ class Spool:
         try:
             self._path.rename(self._path.with_suffix(segments.CLOSED))
         except OSError as error:
-            self._backlog.report(error)
+            self.backlog.report(error)
         if self._settings.synced:
             self._retired.append(self._fd)
             self._fd, self._size = -1, 0

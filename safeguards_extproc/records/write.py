@@ -1,6 +1,6 @@
 """write(2) for records.
 
-The one rule: it hands bytes to the operating system without giving up the interpreter's lock.
+The one rule: it hands bytes to the operating system without giving up the interpreter's lock, all of a record or none.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from collections.abc import Callable
 
 _libc_write = ctypes.PyDLL(None, use_errno=True).write
 _libc_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
@@ -22,3 +23,16 @@ def write(fd: int, data: bytes) -> int:
         if number != errno.EINTR:
             raise OSError(number, os.strerror(number))
     return done
+
+
+def whole(fd: int, data: bytes, undo: Callable[[int], None]) -> None:
+    """Write all of `data`. Where the system takes a piece and no more, `undo` hears of how many bytes, to take them
+    back, and OSError is raised."""
+    done = 0
+    try:
+        while done < len(data):
+            done += write(fd, data[done:] if done else data)
+    except OSError:
+        if done:
+            undo(done)
+        raise

@@ -78,7 +78,7 @@ def pick(body: bytes, paths: Sequence[str], format: str = "") -> dict[str, str]:
         value = loads(body)
     except MalformedBody:
         return {}
-    found = {path: said for path, steps in wanted if (said := _text(json_paths.find(value, steps)))}
+    found = {path: said for path, steps in wanted if (said := told(json_paths.find(value, steps)))}
     if MAX_TOKENS in paths and (most := max_tokens(value, format)):
         found[MAX_TOKENS] = str(most)
     return found
@@ -102,15 +102,15 @@ def _count(value: object) -> int:
     return min(value, MOST) if type(value) is int and value > 0 else 0
 
 
-def _text(value: object) -> str:
-    """A scalar as text, "" for anything else."""
+def told(value: object) -> str:
+    """A scalar of a body as it is told (see `pick`), "" for anything else."""
     match value:
         case str():
             if len(value) <= LONGEST and not value.startswith(DIGEST):
                 return value
             return DIGEST + hashlib.sha256(value.encode()).hexdigest()
         case bool() | int() | float():
-            return _text(json.dumps(value))
+            return told(json.dumps(value))
     return ""
 
 

@@ -31,7 +31,7 @@ def made(on_failure: OnFailure = OnFailure.GO_ON, backlog_bytes: int = 100) -> t
     told = Told()
     disk = Disk(told)
     settings = FailureSettings(on_failure, backlog_bytes, retry_s=1)
-    return Backlog("spool", settings, told, disk.write, lambda: told.now), disk, told
+    return Backlog("spool", settings, told, disk.write, lambda: None, lambda: told.now), disk, told
 
 
 @pytest.mark.parametrize(
@@ -107,3 +107,22 @@ def test_a_look_is_due_once_in_a_while() -> None:
     assert not backlog.due()
     backlog.hurry()
     assert backlog.due()
+
+
+def test_asking_whether_to_refuse_looks_at_the_disk() -> None:
+    """A disk that fails is looked at, so that nobody is refused longer than it does; one that is well is not."""
+    told, looks = Told(), list[bool]()
+    disk = Disk(told)
+
+    def look() -> None:
+        looks.append(True)
+        backlog.flush()
+
+    backlog = Backlog("spool", FailureSettings(OnFailure.REFUSE), told, disk.write, look, lambda: told.now)
+    assert not backlog.refuses()
+    disk.error = errno.ENOSPC
+    backlog.keep(1, b"a")
+    assert backlog.refuses()
+    disk.error = 0
+    assert not backlog.refuses()
+    assert ([1], 2) == (disk.has, len(looks))

@@ -142,13 +142,13 @@ def test_a_full_disk_is_noticed_survived_and_made_up_for(
             made.keep(record(2))
             told.now = 1
             made.keep(record(3))
-            assert made.failing
+            assert made.backlog.failing
             assert sequences(path) == [0]
             assert path.stat().st_size == SIZE
         made.keep(record(4))
         told.now = 2
         made.keep(record(5))
-        assert not made.failing
+        assert not made.backlog.failing
     assert sequences(path) == [0, 1, 2, 3, 4, 5]
     assert told.failures == ["io", "io"]
     assert told.kept == 6
@@ -182,15 +182,15 @@ def test_what_waits_is_bounded_and_the_oldest_gives_way(told: Told, path: Path) 
 def test_the_operator_chooses_what_a_full_disk_means(told: Told, path: Path, on_failure: OnFailure) -> None:
     """With "refuse" new exchanges are refused until a later look finds room, though no record comes any more."""
     with sink(told, path, on_failure=on_failure) as made:
-        assert not made.refuses()
+        assert not made.backlog.refuses()
         with disk(0):
             made.keep(record(0))
             refuse = on_failure is OnFailure.REFUSE
-            assert refuse is made.refuses()
+            assert refuse is made.backlog.refuses()
             told.now = 1
-            assert refuse is made.refuses()
+            assert refuse is made.backlog.refuses()
         told.now = 2
-        assert not made.refuses()
+        assert not made.backlog.refuses()
     assert sequences(path) == [0]
 
 
@@ -202,10 +202,10 @@ def test_a_file_that_is_deleted_to_make_room_is_let_go_of(told: Told, path: Path
             made.keep(record(0))
             path.unlink()
             told.now = 1
-            made.refuses()
+            made.backlog.refuses()
             assert path.exists()
         told.now = 2
-        assert not made.refuses()
+        assert not made.backlog.refuses()
     assert sequences(path) == [0]
 
 

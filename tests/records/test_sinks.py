@@ -56,9 +56,9 @@ def test_a_full_disk_costs_a_sink_no_record(row: str, on_failure: OnFailure, tmp
     with disk(10):
         sink.keep(record(1))
         sink.keep(record(2))
-        assert (on_failure is OnFailure.REFUSE) is sink.refuses()
+        assert (on_failure is OnFailure.REFUSE) is sink.backlog.refuses()
     sink.tick()
-    assert not sink.refuses()
+    assert not sink.backlog.refuses()
     sink.close()
     assert [record(1), record(2)] == kept(row, tmp_path)
     assert ([True, False], 0) == (told.states, told.lost)

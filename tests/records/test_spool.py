@@ -117,12 +117,12 @@ def test_a_full_disk_is_noticed_survived_and_made_up_for(
             made.keep(record(3))
             told.now = 1
             made.keep(record(4))
-            assert made.failing
+            assert made.backlog.failing
             assert [[1]] == sequences(tmp_path)
         made.keep(record(5))
         told.now = 2
         made.tick()
-        assert not made.failing
+        assert not made.backlog.failing
     assert [[1, 2, 3, 4, 5]] == sequences(tmp_path)
     assert ["io", "io"] == told.failures
     assert (5, 0, [True, False]) == (told.kept, told.lost, told.states)
@@ -148,10 +148,10 @@ def test_the_operator_chooses_what_a_full_disk_means(told: Told, tmp_path: Path,
     with spool(told, tmp_path, on_failure=on_failure) as made:
         with disk(0):
             made.keep(record(1))
-            assert refuse is made.refuses()
+            assert refuse is made.backlog.refuses()
         told.now = 1
-        assert not made.refuses()
-        assert not made.failing
+        assert not made.backlog.refuses()
+        assert not made.backlog.failing
     assert [[1]] == sequences(tmp_path)
 
 
@@ -258,7 +258,7 @@ def test_after_a_sync_that_failed_a_new_segment_begins(told: Told, tmp_path: Pat
     with spool(told, tmp_path, synced=True, on_failure=OnFailure.REFUSE) as made:
         made.keep(record(1))
         made.unwell(OSError(5, "Input/output error"))
-        assert made.refuses()
+        assert made.backlog.refuses()
         made.keep(record(2))
     assert [[1], [2]] == sequences(tmp_path)
     assert ["io"] == told.failures
@@ -268,9 +268,9 @@ def test_a_disk_that_is_slow_to_sync_is_for_the_operator_to_judge(told: Told, tm
     """Counted, and refused for a while where that was chosen."""
     with spool(told, tmp_path, synced=True, on_failure=OnFailure.REFUSE) as made:
         made.slow()
-        assert made.refuses()
+        assert made.backlog.refuses()
         told.now = 1
-        assert not made.refuses()
+        assert not made.backlog.refuses()
     assert ["slow"] == told.failures
 
 
