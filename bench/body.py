@@ -40,9 +40,9 @@ from safeguards_extproc.core.events import Body, BodyMode, Event, Headers, Offlo
 from safeguards_extproc.core.exchange import Exchange
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.core.text import Direction
+from safeguards_extproc.logs import configure_logging
 from safeguards_extproc.policy import source
 from safeguards_extproc.policy.load import parse
-from safeguards_extproc.telemetry import configure_logging
 
 SIZES = {"1 KB": 1000, "10 KB": 10_000, "100 KB": 100_000, "1 MB": 1_000_000, "10 MB": 10_000_000}
 CHUNK = 65_536

@@ -6,14 +6,17 @@ A process is a worker: policy store, scorer, record sink, telemetry, health and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import secrets
+import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 import uvloop
@@ -60,7 +63,8 @@ TICK_EVERY_S = 1.0
 
 @dataclass(slots=True)
 class App:
-    """The parts of a worker. `build` makes them, `run` serves until the process is told to end."""
+    """The parts of a worker. `build` makes them, `run` serves until the process is told to end. `kept_in` says in which
+    folder each sink keeps records."""
 
     metrics_at: Address | None
     metrics: Metrics
@@ -72,6 +76,7 @@ class App:
     shared: Shared
     server: Server
     joined: Joined
+    kept_in: Mapping[str, Path]
 
     async def run(self) -> bool:
         """Serve; whether every stream had ended by itself when it was time to go."""
@@ -126,6 +131,7 @@ class App:
         for name in health.components:
             if name.startswith("model ") and name not in wanted:
                 health.set(name, Component.READY)
+        self.metrics.ready("filter", health.ready)
 
     async def _probe_on(self) -> None:
         while True:
@@ -133,9 +139,15 @@ class App:
             await self.probe()
 
     async def _tick_on(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            due = loop.time() + TICK_EVERY_S
             await asyncio.sleep(TICK_EVERY_S)
+            self.metrics.loop_lag(max(0.0, loop.time() - due))
             self.sink.tick()
+            for sink, folder in self.kept_in.items():
+                with contextlib.suppress(OSError):
+                    self.metrics.free(sink, shutil.disk_usage(folder).free)
 
     def _serve_metrics(self) -> Callable[[], None]:
         address = self.metrics_at
@@ -179,6 +191,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     joined = join(settings, policies, metrics, health)
     shared.accounts = joined.accounts
     metrics.watch_held(lambda: shared.held)
+    metrics.limits(limits.streams, limits.total_held_bytes)
     server = Server(
         shared,
         health,
@@ -189,9 +202,12 @@ def build(settings: Settings, worker: int | None = None) -> App:
             drain_delay_s=settings.drain_delay_s,
             drain_limit_s=settings.drain_limit_s,
         ),
-        _certificates(settings),
+        _certificates(settings, metrics),
     )
-    return App(places.get("--metrics"), metrics, health, policies, scorer, sink, syncing, shared, server, joined)
+    at = places.get("--metrics")
+    kept_in = {"records": settings.records and settings.records.parent, "spool": settings.spool}
+    folders = {sink: folder for sink, folder in kept_in.items() if folder}
+    return App(at, metrics, health, policies, scorer, sink, syncing, shared, server, joined, folders)
 
 
 def askers_of(settings: Settings) -> Askers:
@@ -275,10 +291,11 @@ def scorer_of(settings: Settings, policy: CompiledPolicy, metrics: Metrics) -> S
     return TritonScorer(TritonSettings(settings.triton, hedge_ms=settings.hedge_ms), metrics)
 
 
-def _certificates(settings: Settings) -> Certificates | None:
+def _certificates(settings: Settings, metrics: Metrics) -> Certificates | None:
     if not settings.tls_certificate:
         return None
-    return Certificates(TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca))
+    files = TlsFiles(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    return Certificates(files, metrics.certificate_failed, metrics.certificate_loaded)
 
 
 def serve(settings: Settings) -> int:

@@ -173,6 +173,7 @@ def _on_redis(
         metrics.degraded("redis", state is not State.CLOSED)
 
     health.set("redis", Component.READY)
+    metrics.degraded("redis", False)
     quick, patient = RedisLink(redis_settings(urls), moved), patient_link(urls)
     limits = FallbackLimits(RedisLimits(quick, metrics), MemoryLimits(), metrics)
     standings = RedisStandings(patient, snapshot, urls)

@@ -66,6 +66,7 @@ async def _keep(options: KeeperOptions) -> int:
             for part in ("strikes", "due", "standings", "campaigns"):
                 health.set(part, Component.DOWN if part in keeper.failing else Component.READY)
             health.set("policy", Component.DEGRADED if policies.stale else Component.READY)
+            metrics.ready("keeper", health.ready)
             await asyncio.sleep(PROBE_EVERY_S)
 
     probes = Probes(health, parse(options.health)) if options.health else None

@@ -155,7 +155,7 @@ def serve(
 ) -> None:
     """Serve Envoy's external processing."""
     from safeguards_extproc import app as root
-    from safeguards_extproc.telemetry import configure_logging
+    from safeguards_extproc.logs import configure_logging
 
     settings = Settings(
         policy=policy,
@@ -230,8 +230,8 @@ def evaluate(
     from safeguards_extproc.evaluate import output, run, terminal
     from safeguards_extproc.evaluate.play import PATH
     from safeguards_extproc.evaluate.progress import Telling
+    from safeguards_extproc.logs import configure_logging
     from safeguards_extproc.policy.load import load
-    from safeguards_extproc.telemetry import configure_logging
 
     configure_logging("warning")
     wanted = output.Files(json_, html, plots, examples)

@@ -363,7 +363,7 @@ def change(url: str, redis: Sequence[str] | None, act: Callable[[Ledger], list[E
     if redis:
         try:
             from safeguards_extproc.app_accounts import publish_since
-            from safeguards_extproc.telemetry import configure_logging
+            from safeguards_extproc.logs import configure_logging
 
             configure_logging("warning")
             publish_since(redis, opened, before)

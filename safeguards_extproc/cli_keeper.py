@@ -31,8 +31,8 @@ def keeper(
 ) -> None:
     """Keep the ledger: take strikes in, do what is due, tell filters where identities stand."""
     from safeguards_extproc.app_keeper import keep
+    from safeguards_extproc.logs import configure_logging
     from safeguards_extproc.settings import KeeperOptions
-    from safeguards_extproc.telemetry import configure_logging
 
     configure_logging(log_level)
     options = KeeperOptions(policy, ledger, tuple(redis or ()), health, metrics, rebuild, log_level)

@@ -45,8 +45,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Where each limit stands for these identities now. Looks, and takes nothing."""
+    from safeguards_extproc.logs import configure_logging
     from safeguards_extproc.policy.load import load
-    from safeguards_extproc.telemetry import configure_logging
 
     configure_logging("warning")
     if not redis:

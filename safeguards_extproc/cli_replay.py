@@ -85,9 +85,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Decide recorded or captured traffic again, and say what changes."""
+    from safeguards_extproc.logs import configure_logging
     from safeguards_extproc.policy.load import load
     from safeguards_extproc.replay.source import source
-    from safeguards_extproc.telemetry import configure_logging
 
     configure_logging("warning")
     if through not in ("core", "envoy", "records"):

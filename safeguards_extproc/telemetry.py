@@ -1,27 +1,19 @@
-"""What the service tells its operators: metrics (Prometheus) and logs (JSON lines).
+"""What the service tells its operators in metrics (Prometheus).
 
 The one rule: nothing a client or a model wrote gets out. Label values come from closed sets or the policy and are
-checked, their number is bounded; log values are short, of plain types, and no error speaks, only its type.
+checked, and their number is bounded.
 
 One process, one registry: several workers listen on a port each.
 """
 
 from __future__ import annotations
 
-import contextlib
-import enum
-import logging
 import re
-import sys
-import threading
-import traceback
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, TextIO, cast
 
-import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Collected
@@ -29,7 +21,9 @@ from prometheus_client.registry import Collector
 
 from safeguards_extproc import __version__
 from safeguards_extproc.core.account import Admitted
+from safeguards_extproc.core.decision import TERMINAL
 from safeguards_extproc.core.record import Phase, Record
+from safeguards_extproc.errors import STORE_FAILURES
 
 FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 LONG = (0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
@@ -50,11 +44,16 @@ METRICS = tuple(
     Metric("safeguards_" + name, text, labels, buckets)
     for name, text, labels, buckets in (
         ("build_info", "Always 1; the version of this service.", ("version",), ()),
+        ("ready", "1 where a process takes new work, by what it is: filter, keeper.", ("role",), ()),
         ("streams_active", "ext_proc streams that are open.", (), ()),
+        ("streams_limit", "ext_proc streams that may be open at once.", (), ()),
         ("streams_total", "ext_proc streams that ended, and how.", ("how",), ()),
         ("streams_refused_total", "Streams that were not taken at all.", ("reason",), ()),
         ("stream_seconds", "How long ext_proc streams lived.", (), LONG),
+        ("drain_ends_timestamp_seconds", "When streams that are still open are cut; 0 without a drain.", (), ()),
+        ("loop_lag_seconds", "How late the event loop woke, looked at once a second.", (), FAST),
         ("held_bytes", "Bytes of bodies held back in all streams.", (), ()),
+        ("held_limit_bytes", "Bytes of bodies that may be held back before streams are refused.", (), ()),
         ("received_bytes_total", "Bytes of messages from Envoy.", (), ()),
         ("sent_bytes_total", "Bytes of messages to Envoy.", (), ()),
         ("captures_total", "Exchanges that were taken down, and what became of that.", ("result",), ()),
@@ -65,6 +64,13 @@ METRICS = tuple(
         ("coverage_total", "Directions by how much of their text was scanned.", ("phase", "coverage"), ()),
         ("uninspectable_total", "Directions whose text could not be read, and why.", ("phase", "reason"), ()),
         ("released_unscanned_total", "Directions of which bytes left before a verdict.", ("phase",), ()),
+        (
+            "unchecked_total",
+            "Directions that policy let go on without all their checks. failure: a detector gave no answer; "
+            "unreadable: the text, or a part of it, could not be read.",
+            ("phase", "why"),
+            (),
+        ),
         ("windows_total", "Windows of text that were classified.", ("phase",), ()),
         ("characters_total", "Characters of text read, and of those scanned.", ("phase", "kind", "state"), ()),
         ("checks_total", "Windows by detector: run, failed, skipped, not-due.", ("phase", "detector", "result"), ()),
@@ -84,6 +90,7 @@ METRICS = tuple(
         ("detector_failures_total", "Detectors that gave no answer, and why.", ("detector", "failure"), ()),
         ("model_batch_texts", "Texts in one request to a model server.", ("model",), SIZES),
         ("model_queue_seconds", "Wait of the first text of a request to a model server.", ("model",), FAST),
+        ("model_answers_total", "Requests that a model answered, by its version.", ("model", "version"), ()),
         ("breaker_state", "1 for the state that a model's breaker is in.", ("model", "endpoint", "state"), ()),
         ("store_state", "1 for the state of a store of limits or standings: ok, away.", ("store", "state"), ()),
         ("store_failures_total", "Calls of a store that got no answer, and why.", ("store", "reason"), ()),
@@ -95,6 +102,9 @@ METRICS = tuple(
         ("record_bytes_total", "Bytes of decision records handed to the operating system.", ("sink",), ()),
         ("record_failures_total", "Writes of decision records that failed, and why.", ("sink", "reason"), ()),
         ("records_lost_total", "Decision records that were given up.", ("sink",), ()),
+        ("records_free_bytes", "Bytes that are free where decision records are kept.", ("sink",), ()),
+        ("certificate_expiry_timestamp_seconds", "When the certificate that is served ends; 0 without TLS.", (), ()),
+        ("certificate_loads_total", "Loads of the certificate; a failed one keeps the one before.", ("result",), ()),
         ("admissions_total", "Exchanges that asked whether they may go on, by who counted.", ("source", "result"), ()),
         ("limits_total", "Admissions that found a limit near or over.", ("limit", "mode", "state"), ()),
         ("degraded", "1 where the service works with less than it should.", ("what",), ()),
@@ -124,8 +134,23 @@ METRICS = tuple(
 )
 """Every metric of ours, as the README lists them; `process_*` come with the Prometheus client."""
 
+FROM_ZERO: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "streams_total": tuple((how,) for how in ("complete", "closed", "shutdown", "deadline", "error")),
+    "streams_refused_total": tuple((reason,) for reason in ("shutdown", "records", "streams", "overload")),
+    "faults_total": tuple((where,) for where in ("exchange", "scorer", "reader", "accounts", "peer")),
+    "released_unscanned_total": (("request",), ("response",)),
+    "unchecked_total": tuple((phase, why) for phase in ("request", "response") for why in ("failure", "unreadable")),
+    "policy_loads_total": (("ok",), ("failed",)),
+    "certificate_loads_total": (("ok",), ("failed",)),
+    "settlements_total": (("told",), ("late",), ("lost",)),
+}
+"""Series that are there before anything is counted: of one that begins with its first count, Prometheus sees no
+increase, and an alert that waits for one would miss it."""
+
 BREAKER_STATES = ("closed", "half-open", "open")
 STORE_STATES = ("ok", "away")
+NOT_LET_ON = frozenset({*TERMINAL, "refuse", "pass"})
+"""What was applied to a direction that did not go on, or that nobody wanted inspected."""
 MOST_SERIES = 2000
 OTHER = "other"
 
@@ -195,6 +220,9 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self._of = {row.name.removeprefix("safeguards_"): Family(row) for row in METRICS}
+        for name, series in FROM_ZERO.items():
+            for labels in series:
+                self._of[name].add(0, *labels)
         self._of["build_info"].set(1, __version__)
         self._held: Callable[[], int] = lambda: 0
         self.registry = CollectorRegistry()
@@ -221,6 +249,23 @@ class Metrics(Collector):
     def watch_held(self, held: Callable[[], int]) -> None:
         """Ask `held` for the bytes held back whenever metrics are read."""
         self._held = held
+
+    def ready(self, role: str, is_so: bool) -> None:
+        """Whether this process takes new work."""
+        self._of["ready"].set(is_so, role)
+
+    def limits(self, streams: int, held: int) -> None:
+        """How many streams may be open, and how many bytes of bodies they may hold back."""
+        self._of["streams_limit"].set(streams)
+        self._of["held_limit_bytes"].set(held)
+
+    def draining(self, ends: float) -> None:
+        """Streams that are open at that Unix time are cut."""
+        self._of["drain_ends_timestamp_seconds"].set(ends)
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop woke so late."""
+        self._of["loop_lag_seconds"].observe(seconds)
 
     def stream_opened(self) -> None:
         """A stream began."""
@@ -272,6 +317,10 @@ class Metrics(Collector):
         self._of["model_batch_texts"].observe(texts, model)
         self._of["model_queue_seconds"].observe(waited_s, model)
 
+    def answered(self, model: str, version: str) -> None:
+        """A version of a model answered a request."""
+        self._of["model_answers_total"].add(1, model, version)
+
     def breaker(self, model: str, endpoint: str, state: str) -> None:
         """A breaker is in `state` now."""
         for each in BREAKER_STATES:
@@ -281,6 +330,8 @@ class Metrics(Collector):
         """A store answers ("ok") or does not ("away")."""
         for each in STORE_STATES:
             self._of["store_state"].set(each == state, store, each)
+        for reason in STORE_FAILURES:
+            self._of["store_failures_total"].add(0, store, reason)
 
     def store_failed(self, store: str, reason: str) -> None:
         """A call of a store ended with a slug of errors.STORE_FAILURES."""
@@ -299,6 +350,20 @@ class Metrics(Collector):
     def policy_failed(self) -> None:
         """A policy was refused; the one before stays."""
         self._of["policy_loads_total"].add(1, "failed")
+
+    def certificate_loaded(self, expires: float) -> None:
+        """A certificate is served that ends at a Unix time."""
+        self._of["certificate_loads_total"].add(1, "ok")
+        self._of["certificate_expiry_timestamp_seconds"].set(expires)
+
+    def certificate_failed(self) -> None:
+        """A certificate could not be used; the one before stays."""
+        self._of["certificate_loads_total"].add(1, "failed")
+
+    def free(self, sink: str, size: int) -> None:
+        """So many bytes are free where a sink keeps records."""
+        self._of["records_free_bytes"].set(size, sink)
+        self._of["records_lost_total"].add(0, sink)
 
     def record_kept(self, sink: str, size: int) -> None:
         """A record of `size` bytes is with the operating system."""
@@ -408,6 +473,11 @@ class Metrics(Collector):
             of["uninspectable_total"].add(1, name, account.uninspectable)
         if account.released_unscanned:
             of["released_unscanned_total"].add(1, name)
+        if account.bytes_released and phase.applied not in NOT_LET_ON:
+            if phase.failed:
+                of["unchecked_total"].add(1, name, "failure")
+            if account.uninspectable:
+                of["unchecked_total"].add(1, name, "unreadable")
         for step, begin, end in (
             ("verdict", phase.ended_ms, phase.decided_ms),
             ("first", phase.headers_ms, phase.first_release_ms),
@@ -415,93 +485,3 @@ class Metrics(Collector):
         ):
             if begin >= 0 and end >= 0:
                 of["phase_seconds"].observe(max(end - begin, 0.0) / 1000, name, step)
-
-
-LONGEST_VALUE = 200
-_PLAIN = (bool, int, float, type(None))
-
-
-def plain_only(_: Any, __: str, fields: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Structlog processor: what is no number, truth value or short one-line string is replaced by its type and length.
-
-    An error in `exc_info` becomes its type and where it was raised; its message may quote what it failed on.
-    """
-    error = fields.pop("exc_info", None)
-    if error is True:
-        error = sys.exc_info()[1]
-    elif isinstance(error, tuple):
-        error = error[1]
-    if isinstance(error, BaseException):
-        fields["error"], fields["where"] = describe(error)
-    for name, value in fields.items():
-        if isinstance(value, enum.Enum):
-            fields[name] = value = value.value
-        if isinstance(value, str):
-            if len(value) > LONGEST_VALUE or not value.isprintable():
-                fields[name] = f"<str, {len(value)}>"
-        elif not isinstance(value, _PLAIN):
-            size = f", {len(value)}" if hasattr(value, "__len__") else ""
-            fields[name] = f"<{type(value).__name__}{size}>"
-    return fields
-
-
-def describe(error: BaseException) -> tuple[str, str]:
-    """The type of an error, and the last places it came through, innermost last: "stream.py:81 run; ..."."""
-    frames = traceback.extract_tb(error.__traceback__)[-4:]
-    where = "; ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} {frame.name}" for frame in frames)
-    return type(error).__name__, where[-LONGEST_VALUE:]
-
-
-class LibraryLogs(logging.Handler):
-    """What libraries log, without their words, which may quote a client's: who, where, how bad, and which error."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Pass a library's record on."""
-        error, where = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else ("", "")
-        place = f"{record.filename}:{record.lineno}"
-        log = structlog.get_logger()
-        log.log(record.levelno, "library", library=record.name, place=place, error=error, where=where)
-
-
-class Lines:
-    """A file for logs that never fails its writer: on a full disk lines are lost, the service goes on."""
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def write(self, text: str) -> None:
-        """Write and flush."""
-        with contextlib.suppress(OSError, ValueError):
-            self._file.write(text)
-            self._file.flush()
-
-    def flush(self) -> None:
-        """Nothing waits."""
-
-
-def configure_logging(level: str = "info", file: TextIO | None = None) -> None:
-    """Write logs as JSON lines to `file`, standard error if none, at or above `level` ("debug" to "critical";
-    ValueError if unknown).
-
-    Takes over what libraries log and what ends a thread or the process.
-    """
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise ValueError(f"unknown log level {level!r}")
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            plain_only,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, Lines(file or sys.stderr))),
-    )
-    logging.root.handlers[:] = [LibraryLogs()]
-    logging.root.setLevel(max(number, logging.WARNING))
-    logging.captureWarnings(True)
-    log = structlog.get_logger()
-    sys.excepthook = lambda _, error, __: log.critical("crashed", exc_info=error)
-    threading.excepthook = lambda crash: log.critical("thread crashed", exc_info=crash.exc_value)

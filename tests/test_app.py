@@ -1,5 +1,6 @@
 """The composition root: the parts are joined as the settings say, and health follows what a decision needs."""
 
+import asyncio
 from pathlib import Path
 
 import grpc
@@ -45,6 +46,7 @@ async def test_a_worker_serves_and_is_ready(tmp_path):
     app = build(settings(tmp_path))
     await app.scorer.start()
     await app.probe()
+    ready = app.metrics.registry.get_sample_value("safeguards_ready", {"role": "filter"})
     await app.server.start()
     async with grpc.aio.insecure_channel(f"unix:{tmp_path}/filter.sock") as channel:
         asked = health_pb2.HealthCheckRequest(service="readiness")
@@ -52,6 +54,25 @@ async def test_a_worker_serves_and_is_ready(tmp_path):
     await app.server.drain()
 
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert ready == 1
+
+
+async def test_a_worker_looks_at_itself(tmp_path, monkeypatch):
+    """How late its loop is and how much room its records have, once a tick."""
+    monkeypatch.setattr("safeguards_extproc.app.TICK_EVERY_S", 0.01)
+    app = build(settings(tmp_path))
+    running = asyncio.create_task(app.run())
+    looked = asyncio.Event()
+    monkeypatch.setattr(app.sink, "tick", looked.set)
+    sample = app.metrics.registry.get_sample_value
+    for _ in range(2):
+        looked.clear()
+        await asyncio.wait_for(looked.wait(), 10)
+    app.server.cut()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert sample("safeguards_records_free_bytes", {"sink": "records"}) > 0
+    assert sample("safeguards_streams_limit") == 20_000
 
 
 @pytest.mark.parametrize(("failure", "state"), [("block", Component.DOWN), ("degrade", Component.DEGRADED)])

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import io
-import json
-import logging
-import sys
-import threading
 import urllib.request
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.core.account import Admitted, Count, Counted, Limit, Shape
-from safeguards_extproc.core.decision import Action, Escalation, Model
+from safeguards_extproc.core.decision import Escalation, Model
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks, FiredRule, Items, Phase, Record
-from safeguards_extproc.telemetry import LONGEST_VALUE, METRICS, MOST_SERIES, Metrics, configure_logging, plain_only
-
-SECRET = "my card is 4111 1111 1111 1111"
+from safeguards_extproc.telemetry import (
+    FROM_ZERO,
+    METRICS,
+    MOST_SERIES,
+    Metrics,
+)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -61,6 +52,67 @@ RECORD = Record(
         restored={"email": 3}, items=Items(9, 3, 2), account=Account(released_unscanned=True, coverage="empty")
     ),
 )
+
+
+def test_what_an_alert_waits_for_is_there_from_the_start() -> None:
+    """Series of FROM_ZERO are zero before anything is counted, so that the first count is an increase."""
+    metrics = Metrics()
+    labels = {row.name.removeprefix("safeguards_"): row.labels for row in METRICS}
+    for name, series in FROM_ZERO.items():
+        for values in series:
+            assert 0 == value(metrics, name, **dict(zip(labels[name], values, strict=True)))
+    assert None is value(metrics, "streams_total", how="another")
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        (Phase(applied="allow", failed={"screen": "timeout"}), {"failure"}),
+        (Phase(applied="annotate", failed={"screen": "timeout"}), {"failure"}),
+        (Phase(applied="allow", account=Account(uninspectable="opaque")), {"unreadable"}),
+        (Phase(applied="block", failed={"screen": "timeout"}), set()),
+        (Phase(applied="stop", failed={"screen": "timeout"}), set()),
+        (Phase(applied="pass", account=Account(uninspectable="opaque")), set()),
+        (Phase(applied="allow"), set()),
+    ],
+)
+def test_what_went_on_unchecked_is_counted(phase: Phase, expected: set[str]) -> None:
+    """Only what a policy let go on, and only if bytes did; a route that nobody inspects is no gap."""
+    metrics, silent = Metrics(), Metrics()
+    silent.exchange(Record("1", request=phase))
+    metrics.exchange(Record("1", request=replace(phase, account=replace(phase.account, bytes_released=10))))
+    counted = [
+        {why for why in ("failure", "unreadable") if value(each, "unchecked_total", phase="request", why=why)}
+        for each in (metrics, silent)
+    ]
+    assert [expected, set()] == counted
+
+
+def test_a_process_says_what_it_can_take() -> None:
+    """Whether it is ready, its limits, how late its loop is, when a drain ends."""
+    metrics = Metrics()
+    metrics.ready("filter", True)
+    metrics.limits(20, 4096)
+    metrics.loop_lag(0.02)
+    assert 0 == value(metrics, "drain_ends_timestamp_seconds")
+    metrics.draining(1234.5)
+    metrics.answered("screen", "3")
+    metrics.certificate_loaded(99.5)
+    metrics.certificate_failed()
+    metrics.free("spool", 512)
+    expected = {
+        "ready": (1, {"role": "filter"}),
+        "streams_limit": (20, {}),
+        "held_limit_bytes": (4096, {}),
+        "loop_lag_seconds_sum": (0.02, {}),
+        "drain_ends_timestamp_seconds": (1234.5, {}),
+        "model_answers_total": (1, {"model": "screen", "version": "3"}),
+        "certificate_expiry_timestamp_seconds": (99.5, {}),
+        "certificate_loads_total": (1, {"result": "failed"}),
+        "records_free_bytes": (512, {"sink": "spool"}),
+        "records_lost_total": (0, {"sink": "spool"}),
+    }
+    assert expected == {name: (value(metrics, name, **labels), labels) for name, (_, labels) in expected.items()}
 
 
 def test_admissions_are_counted_with_the_limits_that_they_found() -> None:
@@ -161,6 +213,7 @@ def test_stores_are_seen() -> None:
     """A store that went away and came back, why, and what became of settlements."""
     metrics = Metrics()
     metrics.store_state("limits", "away")
+    assert 0 == value(metrics, "store_failures_total", store="limits", reason="timeout")
     metrics.store_failed("limits", "timeout")
     metrics.store_state("limits", "ok")
     metrics.settled("late", 3)
@@ -219,11 +272,11 @@ def test_names_follow_the_conventions() -> None:
 def test_no_label_value_is_a_sentence(text: str) -> None:
     """Whatever reaches a label, only names come out."""
     metrics = Metrics()
-    metrics.fault(text)
+    metrics.captured(text)
     (sample,) = (
-        sample for family in metrics.collect() if family.name == "safeguards_faults" for sample in family.samples
+        sample for family in metrics.collect() if family.name == "safeguards_captures" for sample in family.samples
     )
-    where = sample.labels["where"]
+    where = sample.labels["result"]
     assert where in ("other", text)
     assert not set(where) & set(' "\\\n{}')
     assert len(where) <= 80
@@ -233,122 +286,10 @@ def test_the_number_of_series_is_bounded() -> None:
     """Past the bound everything is "other", and what was known still counts."""
     metrics = Metrics()
     for number in range(MOST_SERIES + 5):
-        metrics.fault(f"f{number}")
-    metrics.fault("f0")
-    assert value(metrics, "faults_total", where="f0") == 2
-    assert value(metrics, "faults_total", where="other") == 5
-
-
-@pytest.fixture
-def logged() -> Iterator[Any]:
-    """Configured logging, undone afterwards; call it for the lines so far."""
-    file = io.StringIO()
-    handlers, level = list(logging.root.handlers), logging.root.level
-    hooks = sys.excepthook, threading.excepthook
-    configure_logging("info", file)
-    yield lambda: [json.loads(line) for line in file.getvalue().splitlines()]
-    structlog.reset_defaults()
-    logging.captureWarnings(False)
-    logging.root.handlers[:] = handlers
-    logging.root.setLevel(level)
-    sys.excepthook, threading.excepthook = hooks
-
-
-def test_logs_are_json_with_level_and_time(logged: Any) -> None:
-    """One line, machine-readable; what is below the level is not written."""
-    log = structlog.get_logger()
-    log.debug("unseen")
-    log.warning("breaker", model="screen", state="open", after=5, action=Action.BLOCK)
-    (line,) = logged()
-    assert line.pop("time").endswith("Z")
-    expected = {
-        "event": "breaker",
-        "level": "warning",
-        "model": "screen",
-        "state": "open",
-        "after": 5,
-        "action": "block",
-    }
-    assert expected == line
-
-
-@pytest.mark.parametrize(
-    ("given", "written"),
-    [
-        (b"abc", "<bytes, 3>"),
-        ("x" * (LONGEST_VALUE + 1), f"<str, {LONGEST_VALUE + 1}>"),
-        ("two\nlines", "<str, 9>"),
-        (["a", "b"], "<list, 2>"),
-        ({"a": 1}, "<dict, 1>"),
-        (ValueError(SECRET), "<ValueError>"),
-        (None, None),
-        (1.5, 1.5),
-    ],
-)
-def test_values_that_could_be_text_are_not_written(given: object, written: object) -> None:
-    """Bytes, long strings, several lines, containers and errors are told by type and length."""
-    assert plain_only(None, "info", {"event": "e", "value": given}) == {"event": "e", "value": written}
-
-
-def test_an_error_is_told_by_type_and_place(logged: Any) -> None:
-    """Its message may quote what it failed on, so it stays unsaid."""
-    try:
-        raise ValueError(SECRET)
-    except ValueError:
-        structlog.get_logger().exception("scoring broke")
-    (line,) = logged()
-    assert line["error"] == "ValueError"
-    assert "test_telemetry.py:" in line["where"]
-    assert SECRET not in json.dumps(line)
-
-
-async def fails() -> None:
-    SECRET.encode("utf-16").decode("ascii")
-
-
-def test_libraries_cannot_quote_a_client(logged: Any) -> None:
-    """A forgotten task, a library's own error, a warning, a thread's and the process's end: who and where, no words."""
-
-    async def forget() -> None:
-        task = asyncio.create_task(fails())
-        await asyncio.wait([task])
-
-    asyncio.run(forget())
-    logging.getLogger("grpc").error("cannot parse %s", SECRET)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always")
-        warnings.warn(SECRET, RuntimeWarning, stacklevel=1)
-    thread = threading.Thread(target=lambda: SECRET.index("?"))
-    thread.start()
-    thread.join()
-    sys.excepthook(ValueError, ValueError(SECRET), None)
-    lines = logged()
-    assert [line.get("library", line["event"]) for line in lines] == [
-        "asyncio",
-        "grpc",
-        "py.warnings",
-        "thread crashed",
-        "crashed",
-    ]
-    assert lines[0]["error"] == "UnicodeDecodeError"
-    assert "4111" not in json.dumps(lines)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-@pytest.mark.usefixtures("logged")
-def test_a_full_disk_does_not_hurt_who_logs() -> None:
-    """The line is lost, nothing is raised."""
-    full = io.TextIOWrapper(io.FileIO("/dev/full", "w"))
-    configure_logging("info", full)
-    structlog.get_logger().warning("breaker")
-    with contextlib.suppress(OSError):
-        full.close()
-
-
-def test_an_unknown_level_is_refused() -> None:
-    """Before anything is changed."""
-    with pytest.raises(ValueError, match="unknown log level"):
-        configure_logging("loud")
+        metrics.captured(f"f{number}")
+    metrics.captured("f0")
+    assert value(metrics, "captures_total", result="f0") == 2
+    assert value(metrics, "captures_total", result="other") == 5
 
 
 def test_sealing_and_reconciling_are_counted() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -130,6 +131,7 @@ class Server:
         """Go down as the module says; whether every stream ended by itself. Ends within delay, limit and CLOSING_S."""
         settings, shared = self._settings, self._shared
         self._health.drain()
+        shared.telemetry.draining(time.time() + settings.drain_delay_s + settings.drain_limit_s)
         log.info("draining", streams=len(shared.streams))
         cut = asyncio.ensure_future(self._cut.wait())
         await asyncio.wait({cut}, timeout=settings.drain_delay_s)

@@ -61,6 +61,10 @@ class Telemetry(Protocol):
         """An exchange was admitted, or was not."""
         ...
 
+    def draining(self, ends: float) -> None:
+        """The process goes down: streams that are open at that Unix time are cut."""
+        ...
+
 
 class NoTelemetry:
     """Tells nobody."""
@@ -74,6 +78,8 @@ class NoTelemetry:
     def fault(self, where: str) -> None: ...
 
     def admitted(self, answer: Admitted) -> None: ...
+
+    def draining(self, ends: float) -> None: ...
 
 
 class NoReader:

@@ -11,6 +11,7 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
@@ -38,20 +39,27 @@ class TlsFiles:
 
 
 class Certificates:
-    """The newest contents that hold together. `failed` is called once for each bad change.
+    """The newest contents that hold together. `failed` is called once for each bad change, `loaded` for each good one
+    and at the start, with the Unix time at which the first certificate of the chain ends.
 
     `context` is for a listener: each handshake that it begins goes on with the newest contents.
     """
 
-    def __init__(self, files: TlsFiles, failed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        files: TlsFiles,
+        failed: Callable[[], None] = lambda: None,
+        loaded: Callable[[float], None] = lambda _: None,
+    ) -> None:
         """Raises ConfigError if the files cannot be used as they are now."""
-        self._files, self._failed = files, failed
+        self._files, self._failed, self._loaded = files, failed, loaded
         self._stamp = _stamp(files)
         try:
             self._newest = self.context = _load(files)
         except (OSError, ValueError) as error:
             where = error.filename if isinstance(error, OSError) and error.filename else files.certificate
             raise ConfigError(_reason(error), where=str(where), hint="PEM files that belong together") from None
+        loaded(_ends(files.certificate))
         self.context.sni_callback = self._greeted
 
     def _greeted(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
@@ -71,6 +79,7 @@ class Certificates:
             self._failed()
             log.error("certificate not reloaded", path=self._files.certificate, reason=_reason(error))
         else:
+            self._loaded(_ends(self._files.certificate))
             log.info("certificate reloaded", path=self._files.certificate)
 
 
@@ -97,6 +106,17 @@ def _load(files: TlsFiles) -> ssl.SSLContext:
         context.load_verify_locations(files.client_authorities)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def _ends(path: str) -> float:
+    """The Unix time at which the first certificate of a chain ends, which OpenSSL has just read; 0 if it is gone."""
+    from cryptography import x509  # only who serves TLS needs it
+
+    try:
+        chain = x509.load_pem_x509_certificates(Path(path).read_bytes())
+    except (OSError, ValueError):
+        return 0.0
+    return min(each.not_valid_after_utc.timestamp() for each in chain)
 
 
 def _no_password() -> str:

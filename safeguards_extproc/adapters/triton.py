@@ -56,6 +56,10 @@ class Observer(Protocol):
         """A request goes out with `texts` texts, of which the first waited for `waited_s`."""
         ...
 
+    def answered(self, model: str, version: str) -> None:
+        """A version of a model answered a request."""
+        ...
+
     def breaker(self, model: str, endpoint: str, state: str) -> None:
         """The breaker of a model at an endpoint is now `state`."""
         ...
@@ -200,6 +204,8 @@ class TritonScorer:
         try:
             outcome = await runner.endpoint.score(model, batch.texts, batch.deadline, batch.prompts)
             answered = loop.time() - began <= batch.budget_s
+            if self._observer and isinstance(outcome, Scored):
+                self._observer.answered(model, outcome.version)
             return outcome
         except DetectorError as error:
             answered = _blame(error.code, loop.time() - began, batch.budget_s)

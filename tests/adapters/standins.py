@@ -80,6 +80,7 @@ class Counts:
         self.refused: list[str] = []
         self.faults: list[str] = []
         self.admitted_by: list[str] = []
+        self.drain_ends: list[float] = []
 
     def stream_opened(self) -> None:
         self.opened += 1
@@ -96,6 +97,9 @@ class Counts:
 
     def admitted(self, answer: Admitted) -> None:
         self.admitted_by.append(answer.source)
+
+    def draining(self, ends: float) -> None:
+        self.drain_ends.append(ends)
 
 
 class Memory:

@@ -12,8 +12,8 @@ from safeguards_extproc.adapters import policy_store
 from safeguards_extproc.adapters.policy_store import PolicyStore
 from safeguards_extproc.core.decision import Action
 from safeguards_extproc.errors import ConfigError
+from safeguards_extproc.logs import plain_only
 from safeguards_extproc.policy.problems import PolicyError, Problem
-from safeguards_extproc.telemetry import plain_only
 from tests.playbook import RESPONSE, Conversation, chunks, response_headers
 from tests.world import WordPolicy, plain_request, plain_stream
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -165,8 +166,9 @@ async def test_draining_has_a_limit() -> None:
     """A stream that does not end is ended with an error, and its record says why; the rest is done in time."""
     async with running(replace(QUICK, drain_limit_s=0.05)) as it:
         call = await it.streaming()
-        began = asyncio.get_running_loop().time()
+        began, now = asyncio.get_running_loop().time(), time.time()
         assert False is await it.server.drain()
+        assert [pytest.approx(now + 0.05, abs=1.0)] == it.counts.drain_ends
         assert asyncio.get_running_loop().time() - began < 2
         assert await call.ended() == (grpc.StatusCode.UNAVAILABLE, "shutting down")
         assert [record.termination for record in it.sink.records] == ["shutdown"]

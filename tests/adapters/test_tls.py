@@ -27,9 +27,9 @@ PEM = serialization.Encoding.PEM
 
 
 def pair(
-    common_name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None
+    common_name: str, issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None = None, hours: float = 1
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """A certificate for localhost and its key, signed by itself or by `issuer`."""
+    """A certificate for localhost and its key, signed by itself or by `issuer`, good for some hours."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -40,7 +40,7 @@ def pair(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=hours))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
     )
@@ -132,6 +132,20 @@ def test_files_that_cannot_be_used_do_not_start(tmp_path: Path, change: str) -> 
         os.unlink(files.client_authorities)
     with pytest.raises(ConfigError):
         Certificates(files)
+
+
+async def test_the_end_of_the_certificate_is_told(tmp_path: Path) -> None:
+    """Of a chain the certificate that ends first, at the start and after each rotation."""
+    told: list[float] = []
+    leaf, key = pair("leaf")
+    certificates = Certificates(write(tmp_path, *pem((leaf, key))), loaded=told.append)
+    short = pair("short", hours=0.5)
+    async with serving(certificates) as port:
+        assert "leaf" == await shown(port)
+        chain = leaf.public_bytes(PEM) + short[0].public_bytes(PEM)
+        write(tmp_path, chain, pem((leaf, key))[1])
+        assert "leaf" == await shown(port)
+    assert [leaf.not_valid_after_utc.timestamp(), short[0].not_valid_after_utc.timestamp()] == told
 
 
 async def test_mutual_tls_lets_in_whom_the_authority_knows(tmp_path: Path) -> None:

@@ -31,12 +31,16 @@ class Seen:
         self.failures: list[str] = []
         self.batches: list[int] = []
         self.states: list[str] = []
+        self.answers: list[tuple[str, str]] = []
 
     def detector(self, detector: str, failure: str, seconds: float) -> None:
         self.failures.append(failure)
 
     def batch(self, model: str, texts: int, waited_s: float) -> None:
         self.batches.append(texts)
+
+    def answered(self, model: str, version: str) -> None:
+        self.answers.append((model, version))
 
     def breaker(self, model: str, endpoint: str, state: str) -> None:
         self.states.append(state)
@@ -62,9 +66,10 @@ async def works(made: TritonScorer) -> bool:
 
 async def test_scores_are_named_after_detector_and_label(server: KServeFake) -> None:
     """The maximum per label over the views of a window, and which version said so."""
-    async with scorer(server) as made:
+    async with scorer(server, seen=(seen := Seen())) as made:
         result = await made.score(Model("guard", "screen", 20_000), ["0.5,0", "0.25,0.25"])
     assert result == Result("guard", {"guard.risk": 0.5, "guard.other": 0.25}, version="1")
+    assert seen.answers == [("screen", "1")]
 
 
 async def test_streams_share_requests_while_the_model_is_busy(server: KServeFake) -> None:
