@@ -142,6 +142,7 @@ FROM_ZERO: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "unchecked_total": tuple((phase, why) for phase in ("request", "response") for why in ("failure", "unreadable")),
     "policy_loads_total": (("ok",), ("failed",)),
     "certificate_loads_total": (("ok",), ("failed",)),
+    "record_gaps_total": tuple((kind,) for kind in ("missing", "unseen", "unlogged", "doubled", "lost", "uncounted")),
     "settlements_total": (("told",), ("late",), ("lost",)),
 }
 """Series that are there before anything is counted: of one that begins with its first count, Prometheus sees no

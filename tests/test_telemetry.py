@@ -14,6 +14,7 @@ from safeguards_extproc.adapters.escalations import Escalations
 from safeguards_extproc.core.account import Admitted, Count, Counted, Limit, Shape
 from safeguards_extproc.core.decision import Escalation, Model
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks, FiredRule, Items, Phase, Record
+from safeguards_extproc.records.reconcile import Kind
 from safeguards_extproc.telemetry import (
     FROM_ZERO,
     METRICS,
@@ -62,6 +63,7 @@ def test_what_an_alert_waits_for_is_there_from_the_start() -> None:
         for values in series:
             assert 0 == value(metrics, name, **dict(zip(labels[name], values, strict=True)))
     assert None is value(metrics, "streams_total", how="another")
+    assert {(kind.value,) for kind in Kind} == set(FROM_ZERO["record_gaps_total"])
 
 
 @pytest.mark.parametrize(
