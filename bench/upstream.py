@@ -29,12 +29,12 @@ def chunked(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def event(number: int) -> bytes:
-    """A chat chunk of one word, stamped with the time."""
+def event(number: int, stamp: int | None = None) -> bytes:
+    """A chat chunk of one word, stamped with the time unless it is given."""
     return (
         b'data: {"id":"%d","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":'
         b'[{"index":0,"delta":{"content":"%b "},"finish_reason":null}]}\n\n'
-        % (time.monotonic_ns(), WORDS[number % len(WORDS)].encode())
+        % (time.monotonic_ns() if stamp is None else stamp, WORDS[number % len(WORDS)].encode())
     )
 
 
