@@ -125,5 +125,6 @@ def close(phase: Phase, scan: Scan) -> None:
     phase.failed, phase.skipped, phase.features = facts.failed, facts.skipped, facts.features
     if scan.listing is not None:
         phase.items = scan.listing.record(verdict, applied=phase.applied == Action.DROP)
+        phase.item_facts = scan.listing.known(judged=facts.items is scan.listing.facts)
     phase.account = scan.account
     phase.account.coverage = scan.coverage()

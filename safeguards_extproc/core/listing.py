@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 
 from safeguards_extproc.core.decision import Facts, Result, Verdict
-from safeguards_extproc.core.record import Items
+from safeguards_extproc.core.record import ItemFacts, Items, ItemScores
 from safeguards_extproc.core.text import Channel, Listed
 
 MOST_IDS = 100
 """Ids of a kind that a record names."""
+
+MOST_NUMBERS = 4096
+"""Scores and positions of items that a record keeps: 80 KB at most."""
 
 _slug = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
 
@@ -46,6 +49,29 @@ class Listing:
             len(self.listed.items), len(decided), len(dropped), self._ids(dropped), self._ids(decided - dropped)
         )
 
+    def known(self, *, judged: bool) -> ItemFacts:
+        """What the list was judged by; `judged`: each item by itself, too."""
+        told = ItemFacts("all" if judged else "outside")
+        numbers = 0
+        for at, facts in ((-1, self._outside), *enumerate(self.facts)):
+            numbers += len(facts.failed) + sum(1 + len(scores) for scores in facts.scores.values())
+            if numbers > MOST_NUMBERS:
+                return ItemFacts("none")
+            for detector in facts.failed:
+                told.failed.setdefault(detector, []).append(at)
+            for kind, scores in facts.scores.items():
+                _add(told.scores.setdefault(kind.value, ItemScores()), at, scores)
+        return told
+
     def _ids(self, positions: Iterable[int]) -> list[str]:
         ids = (self.listed.items[at].id for at in sorted(positions))
         return [id_ for id_ in ids if _slug(id_)][:MOST_IDS]
+
+
+def _add(of: ItemScores, at: int, scores: Mapping[str, float]) -> None:
+    """The scores of one more item."""
+    for name in scores.keys() - of.scores.keys():
+        of.scores[name] = [-1.0] * len(of.items)
+    of.items.append(at)
+    for name, numbers in of.scores.items():
+        numbers.append(scores.get(name, -1.0))

@@ -78,6 +78,29 @@ class Items:
 
 
 @dataclass(slots=True)
+class ItemScores:
+    """Scores of one kind of text, by "detector.label": a number for each of `items`, which have such text, -1 where
+    nobody gave that one."""
+
+    items: list[int] = field(default_factory=list)
+    scores: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ItemFacts:
+    """What rules that drop decide by, where an answer lists items: `scores` by kind of text, and of which items each
+    detector that `failed` gave no answer. An item is its position in the list; -1 is the text that is in no item.
+
+    `known` is "" where there is no list, "all" where each item was judged by itself, "outside" where the answer ended
+    before, so that only what is in no item was judged, and "none" where there are more numbers than a record keeps.
+    """
+
+    known: str = ""
+    scores: dict[str, ItemScores] = field(default_factory=dict)
+    failed: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class LimitState:
     """How a limit stood when the exchange was admitted, or was not: what was left, in its unit, and whether it is more
     than a shadow."""
@@ -120,6 +143,7 @@ class Phase:
     redactions: dict[str, int] = field(default_factory=dict)
     restored: dict[str, int] = field(default_factory=dict)
     items: Items = field(default_factory=Items)
+    item_facts: ItemFacts = field(default_factory=ItemFacts)
     account: Account = field(default_factory=Account)
     headers_ms: float = -1.0
     ended_ms: float = -1.0

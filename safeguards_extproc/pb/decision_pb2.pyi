@@ -109,7 +109,7 @@ class Tokens(_message.Message):
     def __init__(self, input_tokens: _Optional[int] = ..., output_tokens: _Optional[int] = ..., exact: _Optional[bool] = ...) -> None: ...
 
 class Phase(_message.Message):
-    __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "restored", "items", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")
+    __slots__ = ("decided", "action", "applied", "cause", "fired", "scores", "failed", "skipped", "features", "redactions", "restored", "items", "item_facts", "account", "headers_ms", "ended_ms", "decided_ms", "first_release_ms", "last_release_ms")
     class ScoresEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -164,6 +164,7 @@ class Phase(_message.Message):
     REDACTIONS_FIELD_NUMBER: _ClassVar[int]
     RESTORED_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
+    ITEM_FACTS_FIELD_NUMBER: _ClassVar[int]
     ACCOUNT_FIELD_NUMBER: _ClassVar[int]
     HEADERS_MS_FIELD_NUMBER: _ClassVar[int]
     ENDED_MS_FIELD_NUMBER: _ClassVar[int]
@@ -182,13 +183,14 @@ class Phase(_message.Message):
     redactions: _containers.ScalarMap[str, int]
     restored: _containers.ScalarMap[str, int]
     items: Items
+    item_facts: ItemFacts
     account: Account
     headers_ms: float
     ended_ms: float
     decided_ms: float
     first_release_ms: float
     last_release_ms: float
-    def __init__(self, decided: _Optional[str] = ..., action: _Optional[str] = ..., applied: _Optional[str] = ..., cause: _Optional[str] = ..., fired: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, Scores]] = ..., failed: _Optional[_Mapping[str, str]] = ..., skipped: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Mapping[str, Feature]] = ..., redactions: _Optional[_Mapping[str, int]] = ..., restored: _Optional[_Mapping[str, int]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., account: _Optional[_Union[Account, _Mapping]] = ..., headers_ms: _Optional[float] = ..., ended_ms: _Optional[float] = ..., decided_ms: _Optional[float] = ..., first_release_ms: _Optional[float] = ..., last_release_ms: _Optional[float] = ...) -> None: ...
+    def __init__(self, decided: _Optional[str] = ..., action: _Optional[str] = ..., applied: _Optional[str] = ..., cause: _Optional[str] = ..., fired: _Optional[_Iterable[_Union[FiredRule, _Mapping]]] = ..., scores: _Optional[_Mapping[str, Scores]] = ..., failed: _Optional[_Mapping[str, str]] = ..., skipped: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Mapping[str, Feature]] = ..., redactions: _Optional[_Mapping[str, int]] = ..., restored: _Optional[_Mapping[str, int]] = ..., items: _Optional[_Union[Items, _Mapping]] = ..., item_facts: _Optional[_Union[ItemFacts, _Mapping]] = ..., account: _Optional[_Union[Account, _Mapping]] = ..., headers_ms: _Optional[float] = ..., ended_ms: _Optional[float] = ..., decided_ms: _Optional[float] = ..., first_release_ms: _Optional[float] = ..., last_release_ms: _Optional[float] = ...) -> None: ...
 
 class FiredRule(_message.Message):
     __slots__ = ("rule", "action", "mode", "cause")
@@ -240,6 +242,57 @@ class Items(_message.Message):
     dropped_ids: _containers.RepeatedScalarFieldContainer[str]
     spared_ids: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, listed: _Optional[int] = ..., decided: _Optional[int] = ..., dropped: _Optional[int] = ..., dropped_ids: _Optional[_Iterable[str]] = ..., spared_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ItemFacts(_message.Message):
+    __slots__ = ("known", "scores", "failed")
+    class ScoresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: ItemScores
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ItemScores, _Mapping]] = ...) -> None: ...
+    class FailedEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Positions
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Positions, _Mapping]] = ...) -> None: ...
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    known: str
+    scores: _containers.MessageMap[str, ItemScores]
+    failed: _containers.MessageMap[str, Positions]
+    def __init__(self, known: _Optional[str] = ..., scores: _Optional[_Mapping[str, ItemScores]] = ..., failed: _Optional[_Mapping[str, Positions]] = ...) -> None: ...
+
+class ItemScores(_message.Message):
+    __slots__ = ("items", "scores")
+    class ScoresEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Numbers
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Numbers, _Mapping]] = ...) -> None: ...
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedScalarFieldContainer[int]
+    scores: _containers.MessageMap[str, Numbers]
+    def __init__(self, items: _Optional[_Iterable[int]] = ..., scores: _Optional[_Mapping[str, Numbers]] = ...) -> None: ...
+
+class Positions(_message.Message):
+    __slots__ = ("items",)
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    items: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, items: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Numbers(_message.Message):
+    __slots__ = ("numbers",)
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    numbers: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, numbers: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Account(_message.Message):
     __slots__ = ("bytes_in", "bytes_decoded", "bytes_released", "bytes_written", "frames", "frames_unread", "windows", "channels", "checks", "released_unscanned", "uninspectable", "coverage")

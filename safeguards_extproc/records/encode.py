@@ -45,6 +45,10 @@ def to_proto(record: Record) -> Decision:
     for phase in (fields["request"], fields["response"]):
         phase["features"] = {name: _feature(value) for name, value in phase["features"].items()}
         phase["scores"] = {kind: {"scores": scores} for kind, scores in phase["scores"].items()}
+        items = phase["item_facts"]
+        items["failed"] = {detector: {"items": at} for detector, at in items["failed"].items()}
+        for of in items["scores"].values():
+            of["scores"] = {name: {"numbers": numbers} for name, numbers in of["scores"].items()}
     return ParseDict(fields, Decision())
 
 

@@ -38,6 +38,7 @@ FIELDS: dict[str, int] = {
             ("restored", 1),
             ("items.dropped_ids", 0),
             ("items.spared_ids", 0),
+            ("item_facts.scores", 1),
             ("account.channels", 1),
         )
     },

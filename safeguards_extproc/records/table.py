@@ -90,23 +90,45 @@ _REST_TYPE = pa.map_(pa.string(), pa.string())
 FIXED = pa.schema([*((name, _type(hint)) for name, hint in _HINTS.items()), (REST, _REST_TYPE)])
 """The columns that every table has, whatever its records say."""
 
+LATER = frozenset(name for name in _HINTS if ".item_facts." in name)
+"""Those that files of early versions lack."""
+
 _values: Callable[[Record], tuple[Any, ...]] = attrgetter(*_HINTS)
-_MAPS = {name for name, hint in _HINTS.items() if typing.get_origin(hint) is dict}
 
 
 def _plain(hint: Any) -> Callable[[Any], Any] | None:
     """What turns a field's value into what its column takes; None if it is that already."""
-    inner = typing.get_args(hint)
-    if not inner:
+    if dataclasses.is_dataclass(hint):
+        hints, names = typing.get_type_hints(hint), [field.name for field in dataclasses.fields(hint)]
+        fields, each = attrgetter(*names), [_plain(hints[name]) for name in names]
+        if not any(each):
+            return fields
+        return lambda value: tuple(
+            plain(part) if plain else part for plain, part in zip(each, fields(value), strict=True)
+        )
+    if not typing.get_args(hint):
         return None
-    if not dataclasses.is_dataclass(inner[-1]):
-        return (lambda value: list(value.items())) if typing.get_origin(hint) is dict else None
-    fields = attrgetter(*(field.name for field in dataclasses.fields(inner[-1])))
+    inner = _plain(typing.get_args(hint)[-1])
     if typing.get_origin(hint) is dict:
-        return lambda value: [(key, fields(item)) for key, item in value.items()]
-    return lambda value: [fields(item) for item in value]
+        return lambda value: [(key, inner(item) if inner else item) for key, item in value.items()]
+    return (lambda value: [inner(item) for item in value]) if inner else None
 
 
+def _back(hint: Any) -> Callable[[Any], Any] | None:
+    """What turns a value from a column into a field's, with dicts for maps; None if it is that already."""
+    if dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        within = {name: back for name in hints if (back := _back(hints[name]))}
+        return (lambda value: value | {name: back(value[name]) for name, back in within.items()}) if within else None
+    if not typing.get_args(hint):
+        return None
+    inner = _back(typing.get_args(hint)[-1])
+    if typing.get_origin(hint) is dict:
+        return (lambda value: {key: inner(item) for key, item in dict(value).items()}) if inner else dict
+    return (lambda value: [inner(item) for item in value]) if inner else None
+
+
+_BACK = {name: back for name, hint in _HINTS.items() if (back := _back(hint))}
 _PLAIN = [(name, _type(hint), _plain(hint)) for name, hint in _HINTS.items()]
 
 Rest = list[list[tuple[str, str]]]
@@ -134,7 +156,8 @@ def to_record(row: Mapping[str, Any]) -> Record:
     tree: dict[str, Any] = {}
     for name, value in row.items():
         if value is not None and (path := _path(name)):
-            _put(tree, path, dict(value) if name in _MAPS else {} if _is_kind(path) else value)
+            back = _BACK.get(name)
+            _put(tree, path, back(value) if back else {} if _is_kind(path) else value)
     for path, value in dict(row.get(REST) or {}).items():
         _put(tree, json.loads(path), json.loads(value))
     try:

@@ -1,14 +1,14 @@
 """The facts of a decision, from its record: what a policy is asked when it decides again.
 
 The one rule: what a record does not hold is not made up. Of an account it holds the step and whether a restriction
-took hold, of a limit whether it allowed the exchange; what an answer's items said it does not hold, and `Undecidable`
-says so.
+took hold, of a limit whether it allowed the exchange; what decides and is masked, or was too much for a record, it does
+not hold, and `Undecidable` says so.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from safeguards_extproc.core.account import Admitted, Counted, Limit, Standing, Step
 from safeguards_extproc.core.decision import Facts
@@ -24,20 +24,27 @@ _STEPS = {step.value: step for step in Step}
 class Undecidable(enum.StrEnum):
     """Why an exchange cannot be decided again from its record."""
 
-    ITEMS = "what the items of its answer said is not recorded, and a rule drops items"
+    ITEMS = "its answer lists more items than a record keeps, and a rule drops items"
     MASKED = "a field that decides is masked"
 
 
 MASKS = ("scores", "features", "failed", "skipped", "fired", "account")
 """Fields of a phase without which it cannot be decided again."""
 
+ITEM_MASK = "response.item_facts"
+"""What a masked field begins with without which items cannot."""
+
 
 def lacking(record: Record, policy: CompiledPolicy) -> Undecidable | None:
     """Why the record is not enough; None if it is."""
     if any(mask(path) for path in record.masked):
         return Undecidable.MASKED
-    if record.response.items.listed and policy.book.dropping.rules:
-        return Undecidable.ITEMS
+    if policy.book.dropping.rules:
+        known = record.response.item_facts.known
+        if known == "none" or (not known and record.response.items.listed):
+            return Undecidable.ITEMS
+        if known and any(path.startswith(ITEM_MASK) for path in record.masked):
+            return Undecidable.MASKED
     return None
 
 
@@ -62,9 +69,28 @@ def facts(record: Record, direction: Direction, policy: CompiledPolicy) -> Facts
         skipped=phase.skipped,
         uninspectable=phase.account.uninspectable,
     )
+    if direction is Direction.RESPONSE and phase.item_facts.known:
+        found.outside, found.items = _items(phase, direction)
     if direction is Direction.REQUEST and policy.admits:
         found.admission = _admission(record, {limit.name: limit for limit in policy.limits})
     return found
+
+
+def _items(phase: Phase, direction: Direction) -> tuple[Facts, Sequence[Facts]]:
+    """What is known of the text that is in no item, and of each item, if they were judged."""
+    told = phase.item_facts
+    every = {at: Facts(direction, phase.features) for at in range(-1, phase.items.listed)}
+    for kind, of in told.scores.items():
+        for place, at in enumerate(of.items) if kind in _KINDS else ():
+            if at in every:
+                known = ((name, numbers[place]) for name, numbers in of.scores.items())
+                every[at].scores[_KINDS[kind]] = {name: score for name, score in known if score >= 0}
+    for detector, failed in told.failed.items():
+        for at in failed:
+            if at in every:
+                every[at].failed[detector] = phase.failed.get(detector, "")
+    outside = every.pop(-1)
+    return outside, list(every.values()) if told.known == "all" else ()
 
 
 def _admission(record: Record, limits: Mapping[str, Limit]) -> Admitted:

@@ -1,8 +1,8 @@
 """The query that decides records again, and what its rows mean.
 
-The one rule: it says exactly what settle.decide says of each record. Rows that SQL cannot decide (items of lists,
-several limits at once, values that fit into no column) are marked, and settle.decide itself decides them; rows that
-nothing can decide are marked too.
+The one rule: it says exactly what settle.decide says of each record. Rows that SQL cannot decide (items of lists that
+rules drop, several limits at once, values that fit into no column) are marked, and settle.decide itself decides them;
+rows that nothing can decide are marked too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.sql import literal
 from safeguards_extproc.records.query import column as quoted
 from safeguards_extproc.replay.columns import Columns
-from safeguards_extproc.replay.facts import MASKS
+from safeguards_extproc.replay.facts import ITEM_MASK, MASKS
 from safeguards_extproc.replay.settle import READ, How, Routes, Said, Was, routes, settle
 from safeguards_extproc.replay.verdict import Side, Verdict
 
@@ -193,7 +193,8 @@ def _flags() -> Iterable[str]:
         opened = f"{quoted(f'{d}.account.windows')} > 1 OR release <> {literal(Release.WINDOW.value)}"
         yield f"({judged}) AS {d}_judged"
         yield f"({forced}) AS {d}_forced"
-        yield f"({quoted(f'{d}.first_release_ms')} >= 0 AND ({opened})) AS {d}_opened"
+        left = f"{quoted(f'{d}.first_release_ms')} >= 0 AND {quoted(f'{d}.account.frames')} > 0"
+        yield f"({left} AND ({opened})) AS {d}_opened"
 
 
 def _judged() -> str:
@@ -220,7 +221,10 @@ def _way(deciders: Sequence[Decider]) -> str:
     no = f"len(list_filter(masked, lambda m: {masked})) > 0"
     python = ["cardinality(rest) > 0"]
     if any(decider.policy.book.dropping.rules for decider in deciders):
-        no += f" OR {quoted('response.items.listed')} > 0"
+        known, listed = f"coalesce({quoted('response.item_facts.known')}, '')", quoted("response.items.listed")
+        no += f" OR {known} = 'none' OR ({known} = '' AND {listed} > 0)"
+        no += f" OR ({known} <> '' AND len(list_filter(masked, lambda m: starts_with(m, {literal(ITEM_MASK)}))) > 0)"
+        python.append(f"{known} <> ''")
     if any(len(decider.policy.limits) > 1 for decider in deciders):
         python.append("len(list_filter(limits, lambda l: NOT l.allowed)) > 1")
     for direction in Direction:

@@ -22,6 +22,7 @@ from safeguards_extproc.core.record import Record
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.records import sealed, table
+from safeguards_extproc.records.query import column as quoted
 from safeguards_extproc.records.query import quote
 from safeguards_extproc.records.stores import Store, open_store
 from safeguards_extproc.replay import settle
@@ -44,7 +45,7 @@ BATCH = 131_072
 MEMORY = "256MB"
 """What the database may use beside them."""
 
-NOT_ENOUGH = "the record does not hold what decides it: a field is masked, or a rule drops items of an answer's list"
+NOT_ENOUGH = "the record does not hold what decides it: a field is masked, or a rule drops items of a very long list"
 
 Labels = Mapping[str, str]
 """What an exchange deserves (Pair.deserved), by its record's id."""
@@ -108,11 +109,15 @@ class Files:
 
     def source(self, db: duckdb.DuckDBPyConnection) -> str:
         """What to select from. A disk is read by DuckDB itself, any other store through pyarrow."""
-        if self.store.folder is not None:
-            names = ", ".join(quote(str(self.store.folder / file)) for file in self.files)
-            return f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
-        db.register("sealed", ds.dataset(list(self.files), self.schema, format="parquet", filesystem=self.store.files))
-        return "sealed"
+        lacking = [field for field in table.FIXED if field.name not in self.schema.names]
+        if self.store.folder is None:
+            schema = pa.schema([*self.schema, *lacking])
+            db.register("sealed", ds.dataset(list(self.files), schema, format="parquet", filesystem=self.store.files))
+            return "sealed"
+        names = ", ".join(quote(str(self.store.folder / file)) for file in self.files)
+        found = f"read_parquet([{names}], union_by_name = true, hive_partitioning = false)"
+        nothing = "".join(f", NULL AS {quoted(field.name)}" for field in lacking)
+        return f"(SELECT *{nothing} FROM {found})" if nothing else found  # noqa: S608
 
 
 def groups(files: Iterable[str], store: Store = HERE) -> list[Files]:
@@ -126,7 +131,7 @@ def groups(files: Iterable[str], store: Store = HERE) -> list[Files]:
         except (OSError, pa.ArrowException) as error:
             raise ConfigError(f"cannot be read: {type(error).__name__}", where=file) from None
         types = {name: schema.field(name).type for name in schema.names}
-        missing = [name for name in table.FIXED.names if name not in types]
+        missing = [name for name in table.FIXED.names if name not in types and name not in table.LATER]
         if missing:
             raise ConfigError(f"not a table of records: no column {missing[0]!r}", where=file)
         for at, (members, known, before) in enumerate(found):

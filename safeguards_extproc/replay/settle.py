@@ -25,7 +25,7 @@ READ = ("full", "partial")
 
 class Was(NamedTuple):
     """A direction as it went. `judged`: policy was asked. `forced`: the filter blocked though no rule said so, because
-    it could not read or edit the body. `opened`: windows had left before the last one was judged."""
+    it could not read or edit the body. `opened`: windows of a stream had left before the last one was judged."""
 
     side: Side
     cause: str = ""
@@ -96,8 +96,9 @@ def was(record: Record, direction: Direction) -> Was:
     """What the record says of a direction."""
     phase = record.request if direction is Direction.REQUEST else record.response
     side = Side(phase.decided, phase.action, phase.applied)
-    opened = phase.first_release_ms >= 0 and (phase.account.windows > 1 or record.release != Release.WINDOW)
-    return Was(side, phase.cause, judged(phase, direction), forced(phase), opened)
+    account = phase.account
+    parts = account.frames > 0 and (account.windows > 1 or record.release != Release.WINDOW)
+    return Was(side, phase.cause, judged(phase, direction), forced(phase), parts and phase.first_release_ms >= 0)
 
 
 def said(verdict: Verdict) -> Said:

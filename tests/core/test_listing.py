@@ -10,8 +10,8 @@ import pytest
 from safeguards_extproc import wire
 from safeguards_extproc.core.decision import Action, Facts, Result, Verdict
 from safeguards_extproc.core.events import BodyMode
-from safeguards_extproc.core.listing import MOST_IDS, Listing
-from safeguards_extproc.core.record import Items
+from safeguards_extproc.core.listing import MOST_IDS, MOST_NUMBERS, Listing
+from safeguards_extproc.core.record import ItemFacts, Items
 from safeguards_extproc.core.scan import AT_ONCE
 from safeguards_extproc.core.text import Direction, Item, Kind, Listed
 from safeguards_extproc.policy.compile import CompiledPolicy
@@ -256,6 +256,42 @@ def test_ids_in_a_record_are_bounded() -> None:
     every = frozenset(range(len(items)))
     record = listing.record(Verdict(Action.DROP, Action.DROP, drop=every, would_drop=every), applied=True)
     assert (len(items), len(items), MOST_IDS) == (record.listed, record.dropped, len(record.dropped_ids))
+
+
+def test_the_record_says_what_each_item_scored() -> None:
+    """And what the text scored that is in none; where the answer was refused before, that alone was judged."""
+    talk = search(policy(), answer("oak", f"a {BAD} keg", summary=f"ask {MAIL}"))
+    known = talk.record.response.item_facts
+    assert ("all", {"content"}, {}) == (known.known, set(known.scores), known.failed)
+    of = known.scores["content"]
+    assert ([-1, 0, 1], [0.0, 0.0, 1.0]) == (of.items, of.scores["lists.bad"])
+    assert [score > 0.5 for score in of.scores["pii.email"]] == [True, False, False]
+    refused = search(policy(), answer(BAD, summary=f"about {WORSE}")).record.response
+    assert ("block", "outside") == (refused.applied, refused.item_facts.known)
+    assert ItemFacts() == search(policy(), json.dumps({"message": "no"}).encode()).record.response.item_facts
+
+
+def test_a_model_that_fails_for_an_item_is_in_the_record() -> None:
+    """By the item's position, whatever the others got."""
+    talk = search(screened("allow"), answer("one", "two", summary=""))
+    while talk.out:
+        failure = "timeout" if talk.out[0].texts[0].startswith("two") else ""
+        talk.answer(talk.out[0].ticket, [Result("screen", {} if failure else {"screen.unsafe": 0.1}, failure)])
+    known = talk.record.response.item_facts
+    assert {"screen": [1]} == known.failed
+    assert [0.1, -1.0] == known.scores["content"].scores["screen.unsafe"]
+
+
+def test_numbers_of_items_in_a_record_are_bounded() -> None:
+    """A list of which not all fits is not told in part."""
+    items = [Item(str(at), frozenset({(Kind.CONTENT, str(at))})) for at in range(MOST_NUMBERS // 2)]
+    listing = Listing(Listed(items, lambda body, gone: body), Facts(Direction.RESPONSE))
+    for item in items:
+        listing.absorb(next(iter(item.channels)), {"a.b": 0.5}, [])
+    whole = listing.known(judged=True)
+    assert (MOST_NUMBERS // 2, "all") == (len(whole.scores["content"].items), whole.known)
+    listing.absorb((Kind.CONTENT, "elsewhere"), {}, [])
+    assert ItemFacts("none") == listing.known(judged=True)
 
 
 def test_what_is_learned_of_an_item_asks_for_no_verdict_on_all() -> None:

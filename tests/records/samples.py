@@ -9,7 +9,9 @@ from safeguards_extproc.core.record import (
     ChannelAccount,
     Checks,
     FiredRule,
+    ItemFacts,
     Items,
+    ItemScores,
     LimitState,
     Phase,
     Record,
@@ -40,6 +42,20 @@ PHASES = st.builds(
     redactions=st.dictionaries(TEXT, COUNT, max_size=2),
     restored=st.dictionaries(TEXT, COUNT, max_size=2),
     items=st.builds(Items, COUNT, COUNT, COUNT, st.lists(TEXT, max_size=2), st.lists(TEXT, max_size=2)),
+    item_facts=st.builds(
+        ItemFacts,
+        TEXT,
+        st.dictionaries(
+            TEXT,
+            st.builds(
+                ItemScores,
+                st.lists(st.integers(-1, 9), max_size=2),
+                st.dictionaries(TEXT, st.lists(st.just(-1.0) | SCORE, max_size=2), max_size=2),
+            ),
+            max_size=2,
+        ),
+        st.dictionaries(TEXT, st.lists(st.integers(-1, 9), max_size=2), max_size=2),
+    ),
     account=ACCOUNTS,
     ended_ms=MS,
 )

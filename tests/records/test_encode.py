@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from safeguards_extproc.core.decision import Value
 from safeguards_extproc.core.record import FiredRule, Phase, Record
-from safeguards_extproc.pb.decision_pb2 import Decision, Feature, Scores
+from safeguards_extproc.pb.decision_pb2 import Decision, Feature, Numbers, Positions, Scores
 from safeguards_extproc.records.encode import from_json, to_json, to_proto
 from tests.records.samples import RECORDS
 
@@ -65,6 +65,10 @@ def plain(message: Any) -> Any:
     match message:
         case Scores():
             return dict(message.scores)
+        case Numbers():
+            return list(message.numbers)
+        case Positions():
+            return list(message.items)
         case Feature():
             return getattr(message, message.WhichOneof("value"))
     found: dict[str, Any] = {}

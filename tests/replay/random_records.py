@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from safeguards_extproc.core.decision import Action
-from safeguards_extproc.core.record import Account, FiredRule, Items, LimitState, Phase, Record
+from safeguards_extproc.core.record import Account, FiredRule, ItemFacts, Items, ItemScores, LimitState, Phase, Record
 from safeguards_extproc.policy.cel import CelError, parse
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.load import parse as load
@@ -43,7 +43,7 @@ class Making:
         pick = self._random
         request, response = self._phase("request"), self._phase("response")
         if pick.random() < 0.9:
-            response.items = Items()
+            response.items, response.item_facts = Items(), ItemFacts()
         return Record(
             id=f"x{self._number}",
             producer="worker",
@@ -96,8 +96,10 @@ class Making:
             skipped={name: pick.choice(("cancelled", "busy")) for name in ("s", "t") if pick.random() < 0.1},
             features=features,
             items=Items(listed=3),
+            item_facts=self._items(direction, scores),
             account=Account(
                 windows=pick.randrange(4),
+                frames=pick.randrange(3),
                 uninspectable=pick.choice(REASONS),
                 coverage=pick.choice(("full", "none", "empty")),
             ),
@@ -106,6 +108,20 @@ class Making:
             decided_ms=pick.choice((-1.0, 3.0, 40.0)),
             first_release_ms=pick.choice((-1.0, 5.0)),
         )
+
+    def _items(self, direction: str, scores: dict[str, dict[str, float]]) -> ItemFacts:
+        """Of three items and the text that is in none: whatever may be known, of which the phase has the maxima."""
+        pick = self._random
+        of = {}
+        for kind in (kind for kind in KINDS[direction] if pick.random() < 0.7):
+            items = sorted(pick.sample((-1, 0, 1, 2), pick.randrange(1, 5)))
+            names = {f"{name}.{label}" for name in "st" for label in "abc" if pick.random() < 0.5}
+            numbers = {name: [pick.choice((-1.0, *LEVELS)) for _ in items] for name in sorted(names)}
+            of[kind] = ItemScores(items, numbers)
+            known = {name: max(each) for name, each in numbers.items() if max(each) >= 0}
+            scores[kind] = {name: max(scores.get(kind, {}).get(name, 0.0), score) for name, score in known.items()}
+        failed = {name: pick.sample((-1, 0, 1, 2), 2) for name in "st" if pick.random() < 0.2}
+        return ItemFacts(pick.choice(("all", "all", "all", "outside", "none", "")), of, failed)
 
     def _document(self, rules: int) -> dict[str, Any]:
         pick = self._random

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from safeguards_extproc.core.record import Account, FiredRule, Items, LimitState, Phase, Record
+from safeguards_extproc.core.record import Account, FiredRule, ItemFacts, Items, ItemScores, LimitState, Phase, Record
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.policy.load import parse
 from safeguards_extproc.replay.facts import Undecidable, facts, lacking, mask
@@ -66,8 +66,40 @@ def test_what_is_masked_may_decide(masked: str, is_enough: bool) -> None:
     assert mask(masked) != is_enough
 
 
-def test_items_are_not_recorded() -> None:
-    """An answer that lists items can be decided again unless a rule drops items."""
-    listing = record(response=Phase(items=Items(listed=2)))
-    assert lacking(listing, parse(POLICY % "block", "test.yaml")) is None
-    assert Undecidable.ITEMS is lacking(listing, parse(POLICY % "drop", "test.yaml"))
+BLOCKS, DROPS = (parse(POLICY % then, "test.yaml") for then in ("block", "drop"))
+
+
+def listing(known: str, **more) -> Record:
+    """Of three items the second scored, the third's model failed, and so it did for what is in none."""
+    of = ItemFacts(known, {"content": ItemScores([-1, 1], {"s.a": [-1.0, 0.9]})}, {"s": [-1, 2]})
+    return record(response=Phase(items=Items(3), item_facts=of, failed={"s": "timeout"}), **more)
+
+
+def test_the_facts_of_items() -> None:
+    """Each has its own, and so has what is in none; where the answer ended before, none was judged."""
+    found = facts(listing("all"), Direction.RESPONSE, DROPS)
+    assert found.outside is not None
+    assert ({Kind.CONTENT: {}}, {"s": "timeout"}) == (found.outside.scores, found.outside.failed)
+    assert [{}, {Kind.CONTENT: {"s.a": 0.9}}, {}] == [item.scores for item in found.items]
+    assert [{}, {}, {"s": "timeout"}] == [item.failed for item in found.items]
+    ended = facts(listing("outside"), Direction.RESPONSE, DROPS)
+    assert (found.outside, ()) == (ended.outside, ended.items)
+    assert facts(record(), Direction.RESPONSE, DROPS).outside is None
+
+
+@pytest.mark.parametrize(
+    ("known", "masked", "reason"),
+    [
+        ("all", "", None),
+        ("outside", "", None),
+        ("none", "", Undecidable.ITEMS),
+        ("", "", Undecidable.ITEMS),
+        ("all", "response.item_facts.scores", Undecidable.MASKED),
+        ("all", "response.item_facts.scores.content", Undecidable.MASKED),
+    ],
+)
+def test_items_that_are_not_recorded(known: str, masked: str, reason: Undecidable | None) -> None:
+    """An answer that lists items can be decided again unless a rule drops items, and what they scored is not there."""
+    made = listing(known, masked=[masked] if masked else [])
+    assert lacking(made, BLOCKS) is None
+    assert reason is lacking(made, DROPS)

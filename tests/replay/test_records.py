@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from safeguards_extproc.core.record import Record
+from safeguards_extproc.core.record import ItemFacts, Record
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.policy.account_document import EnforcementSpec, Rung, StrikeSpec
 from safeguards_extproc.records import table
@@ -18,7 +18,7 @@ from safeguards_extproc.records.stores import Store, open_store
 from safeguards_extproc.replay.compare import Comparison
 from safeguards_extproc.replay.histogram import Histogram
 from safeguards_extproc.replay.identities import Identities
-from safeguards_extproc.replay.records import Policies, distinct, groups, pairs, run, sealed_files
+from safeguards_extproc.replay.records import HERE, Policies, distinct, groups, pairs, run, sealed_files
 from safeguards_extproc.replay.verdict import latency
 from tests.replay.random_records import Making
 from tests.replay.test_compare import shown
@@ -105,6 +105,25 @@ def test_rows_that_differ_in_nothing_are_one() -> None:
     assert ([0, 1, 3], [0, 1, 0, 2, 1], [2, 2, 1]) == (first.tolist(), which.tolist(), how_many.tolist())
     wide = [pa.array(list(range(3000))) for _ in range(8)]
     assert list(range(3000)) == sorted(distinct(wide)[0].tolist())
+
+
+def test_files_of_early_versions_are_decided(tmp_path: Path) -> None:
+    """They lack what items scored; only where a rule drops items of a list is that too little."""
+    making = Making(25)
+    policies, records = Policies(making.policy()), [making.record() for _ in range(100)]
+    for record in records:
+        record.request.item_facts = record.response.item_facts = ItemFacts()
+    whole, early = tmp_path / "whole.parquet", tmp_path / "early.parquet"
+    rows = table.table(records)
+    pq.write_table(rows, whole)
+    pq.write_table(rows.drop_columns(sorted(table.LATER)), early)
+    far = replace(open_store(str(tmp_path)), folder=None)
+    found = []
+    for files, store in (([str(whole)], HERE), ([str(early)], HERE), ([early.name], far)):
+        comparison = Comparison(Identities(LADDER, LADDER))
+        run(files, policies, comparison, store=store)
+        found.append(counts(comparison))
+    assert found[0] == found[1] == found[2] == counts(by_hand(records, policies, {}))
 
 
 def sealed_store(folder: Path, records: Sequence[Record]) -> Store:

@@ -3,13 +3,17 @@ known of it, where not."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safeguards_extproc.core.record import Phase, Record
+from safeguards_extproc import wire
+from safeguards_extproc.core.record import ItemFacts, Phase, Record
 from safeguards_extproc.core.text import Direction
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.load import parse
@@ -80,6 +84,83 @@ def test_the_law_bites() -> None:
     """By a policy that fires sooner, it is not the same."""
     with pytest.raises(AssertionError):
         law(parse((POLICY % ("enforce", "hold", "window")).replace(">= 0.5", ">= 0.0"), "test.yaml"))
+
+
+LISTS = """
+version: 1
+name: shop
+mode: %s
+detectors:
+  screen: {kind: classification, model: screen, labels: [bad], on_failure: %s}
+  words: {kind: patterns, lists: {odd: {keywords: [odd]}}}
+rules:
+  - {name: odd, when: scores.words.odd > 0, on: response, then: %s, category: odd}
+  - {name: bad, when: scores.screen.bad > %s, on: response, in: [content], then: %s, on_missing: %s, category: bad}
+  - {name: seen, when: scores.screen.bad > 0.1, on: response, then: annotate, annotations: {seen: "yes"}}
+apis:
+  - name: search
+    match: {paths: [/v1/search]}
+    request: {texts: [$.query]}
+    response: {texts: [$.summary], items: {path: $.results, id: "@.id", texts: ["@.title"]}}
+"""
+SHOPS = [
+    parse(LISTS % how, "shop.yaml")
+    for how in (
+        ("enforce", "flag", "drop", "0.5", "drop", "ignore"),
+        ("enforce", "degrade", "drop", "0.2", "drop", "fire"),
+        ("enforce", "allow", 'annotate, annotations: {odd: "yes"}', "0.7", "drop", "fire"),
+        ("shadow", "block", "block", "0.3", "drop", "ignore"),
+        ("enforce", "flag", "drop", "0.5", "block", "ignore"),
+    )
+]
+TEXTS = st.sampled_from(["oak", "an odd table", "bad 0.3", "bad 0.6", "odd bad 0.9", "FAILS", ""])
+
+
+def searched(policy: CompiledPolicy, titles: list[str], summary: str) -> Record:
+    """The record of an answer that lists items, as a reader has it."""
+
+    def bad(text: str) -> dict[str, float]:
+        return {"screen.bad": float(found[1]) if (found := re.search(r"bad (0\.\d)", text)) else 0.05}
+
+    talk = Conversation(policy, wire=wire, model=bad).request(b'{"query":"powder"}', path="/v1/search")
+    results = [{"id": f"p-{at}", "title": title} for at, title in enumerate(titles)]
+    talk.response(json.dumps({"results": results, "summary": summary}).encode())
+    return from_json(to_json(talk.record))
+
+
+def items_law(again: Callable[[Record, CompiledPolicy], Came] = decide) -> int:
+    """What one policy recorded of a list, any other decides as if it had been there: by each item, and by the text that
+    is in none. How many records were enough for it."""
+    count = 0
+
+    @settings(max_examples=60, deadline=None, report_multiple_bugs=False)
+    @given(st.lists(TEXTS, max_size=5), TEXTS, st.sampled_from(SHOPS), st.sampled_from(SHOPS))
+    def holds(titles: list[str], summary: str, one: CompiledPolicy, other: CompiledPolicy) -> None:
+        nonlocal count
+        record = searched(one, titles, summary)
+        assert of(record).said == again(record, one)[:-1]
+        if record.response.item_facts.known == "all":
+            count += 1
+            assert of(searched(other, titles, summary)).said == again(record, other)[:-1]
+
+    holds()
+    return count
+
+
+def test_items_are_decided_again_one_by_one() -> None:
+    """By rules that drop, by rules that do not, in shadow, and where a model failed for some."""
+    assert items_law() > 20
+
+
+def test_the_law_of_items_bites() -> None:
+    """By the highest scores of all items alone it is another verdict."""
+
+    def whole(record: Record, policy: CompiledPolicy) -> Came:
+        response = replace(record.response, item_facts=ItemFacts())
+        return decide(replace(record, response=response), policy)
+
+    with pytest.raises(AssertionError):
+        items_law(whole)
 
 
 def test_a_request_that_is_newly_blocked_has_no_answer() -> None:
