@@ -19,6 +19,8 @@ from safeguards_extproc import (
     cli_capture,
     cli_keeper,
     cli_limits,
+    cli_models,
+    cli_probe,
     cli_reconcile,
     cli_records,
     cli_replay,
@@ -48,7 +50,9 @@ app.add_typer(cli_records.app, name="records")
 cli_records.app.command("reconcile")(cli_reconcile.reconcile)
 app.add_typer(cli_capture.app, name="capture")
 cli_account.app.command("bulk")(cli_bulk.bulk)
+app.add_typer(cli_models.app, name="models")
 app.command("keeper")(cli_keeper.keeper)
+app.command("probe")(cli_probe.probe)
 app.command("replay")(cli_replay.replay)
 
 PolicyFile = Annotated[Path, typer.Argument(help="A policy file (YAML).")]

@@ -48,7 +48,9 @@ _LOOK_S = 0.5
 def seal(
     spool: Annotated[Path, typer.Argument(help="The spool's folder (serve --spool).", exists=True, file_okay=False)],
     store: StoreUrl,
-    every: Annotated[str, typer.Option(help="Go on until SIGTERM, and look so often: 30s, 5m.")] = "",
+    every: Annotated[
+        str, typer.Option(help="Go on until SIGTERM, then look once more; and look so often: 30s, 5m.")
+    ] = "",
     metrics: MetricsAt = "",
     as_json: AsJson = False,
 ) -> None:
@@ -59,6 +61,7 @@ def seal(
     stop = until_told() if pause else threading.Event()
     with serving(metrics) as told:
         while True:
+            last = stop.is_set()  # what a filter closed at its own end is sealed, too
             with reading(str(spool)):
                 done = once(spool, place)
             told.sealed(done.records, done.torn, len(done.left), time.time())
@@ -66,8 +69,9 @@ def seal(
                 _say_round(done, place, as_json=as_json)
             if not pause:
                 raise typer.Exit(1 if done.left else 0)
-            if stop.wait(pause):
+            if last:
                 return
+            stop.wait(pause)
 
 
 def _say_round(done: Round, place: Store, *, as_json: bool) -> None:

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "enforcement": "errors core ports policy *",
     "telemetry": "errors core __version__ *",
     "logs": "*",
+    "repository": "errors records *",
     "settings": "errors *",
     "adapters": "errors core ports rpc telemetry enforcement *",
     "replay": "errors core ports wire detectors policy records enforcement adapters *",
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
     "cli_account cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_reconcile cli_records cli_replay "
-    "cli_report cli_scorer logs __version__ *",
+    "cli_models cli_probe cli_report cli_scorer logs __version__ *",
     "cli_say": "errors policy *",
     "cli_account": "errors core policy enforcement telemetry logs app_accounts cli_say *",
     "cli_bulk": "errors enforcement cli_account cli_say *",
@@ -52,6 +53,8 @@ MAY_IMPORT = {
     "cli_records": "errors core records telemetry adapters cli_say *",
     "cli_reconcile": "errors records cli_records cli_say *",
     "cli_keeper": "settings logs app_keeper *",
+    "cli_models": "errors records repository cli_say *",
+    "cli_probe": "errors replay *",
     "cli_capture": "errors replay cli_say *",
     "cli_replay": "errors policy records replay telemetry logs app_replay cli_report cli_scorer *",
     "cli_report": "errors policy replay __version__ *",

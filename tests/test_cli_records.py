@@ -146,6 +146,19 @@ def test_a_sealer_goes_on_until_it_is_told_to_end(spool: Path, tmp_path: Path) -
 
 
 @pytest.mark.real
+def test_a_sealer_seals_what_was_closed_before_its_end(spool: Path, tmp_path: Path) -> None:
+    """In a pod the filter ends first: what it closed then is in the store when its sealer has ended."""
+    command = [sys.executable, "-m", "safeguards_extproc", "records", "seal", str(spool), str(tmp_path / "sealed")]
+    process = subprocess.Popen([*command, "--every", "1h", "--json"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    segment(spool, [record(4)])
+    process.send_signal(signal.SIGTERM)
+    assert 0 == process.wait(20)
+    assert key(record(4)) in in_store(open_store(str(tmp_path / "sealed")))
+
+
+@pytest.mark.real
 def test_a_spool_is_followed(spool: Path) -> None:
     """New records appear; the reader goes away, and the follower with it."""
     command = [sys.executable, "-m", "safeguards_extproc", "records", "tail", str(spool), "-n", "1", "-f", "--json"]

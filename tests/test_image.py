@@ -28,9 +28,9 @@ def last_stage() -> dict[str, str]:
 
 def test_runs_as_the_user_that_the_chart_names(last_stage: dict[str, str]) -> None:
     """The image's user is not root, is a number that the kubelet can check, and owns what the chart says."""
-    user = re.search(r"runAsUser: (\d+)\nrunAsGroup: (\d+)", HELPERS.read_text())
+    user = re.search(r'define "safeguards-extproc.user" -}}(\d+)', HELPERS.read_text())
     assert user is not None
-    assert last_stage["USER"] == f"{user[1]}:{user[2]}"
+    assert last_stage["USER"] == f"{user[1]}:{user[1]}"
     assert int(user[1]) > 0
 
 

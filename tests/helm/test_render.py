@@ -3,72 +3,39 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import grpc
-import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
-import yaml
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from tests.helm.matrix import DIGEST, MATRIX, SEALED, merged
 from tests.helm.program import CHART, Helm, Manifest, Values, only
 
 pytestmark = pytest.mark.real
 
-DIGEST = "sha256:" + "0123456789abcdef" * 4
 
-MATRIX: dict[str, Values] = {
-    "defaults": {},
-    "one replica": {"replicas": 1},
-    "digest": {"image": {"registry": "registry.example.com:5000", "repository": "a/b", "digest": DIGEST}},
-    "openshift": {"openshift": True},
-    "cluster address": {"service": {"headless": False, "annotations": {"a": "b"}}},
-    "claim": {"records": {"persistence": {"enabled": True, "storageClass": "fast"}}},
-    "claim for one": {"replicas": 1, "records": {"persistence": {"enabled": True, "accessMode": "ReadWriteOnce"}}},
-    "claim of theirs": {"records": {"persistence": {"enabled": True, "existingClaim": "archive"}}},
-    "tls": {"tls": {"secretName": "guard-tls"}},
-    "mutual tls": {"tls": {"secretName": "guard-tls", "mutual": True}},
-    "identity": {"identity": {"secretName": "who"}},
-    "models": {"triton": {"addresses": ["a:8001", "[::1]:8001"], "hedgeMilliseconds": 20}},
-    "no wait": {
-        "drain": {"preStopSeconds": 0, "delaySeconds": 1, "limitSeconds": 9},
-        "terminationGracePeriodSeconds": 15,
-    },
-    "account of theirs": {"serviceAccount": {"create": False, "name": "shared"}},
-    "other ports": {"ports": {"extproc": 19002, "health": 19003, "metrics": 19090}},
-    "everything else": {
-        "image": {"pullSecrets": [{"name": "pull"}], "tag": "1.2.3"},
-        "extraArgs": ["--log-level=debug"],
-        "extraEnv": [
-            {"name": "LEVEL", "value": "debug"},
-            {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "regional"}}},
-        ],
-        "topologySpread": [{"topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule", "maxSkew": 2}],
-        "nodeSelector": {"pool": "edge"},
-        "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoSchedule"}],
-        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}},
-        "priorityClassName": "high",
-        "podLabels": {"team": "safety"},
-        "podAnnotations": {"sidecar.istio.io/inject": "false"},
-        "serviceAccount": {"annotations": {"a": "b"}},
-        "fullnameOverride": "filter",
-    },
-}
+ROWS = [name for name, values in MATRIX.items() if values.get("mode") != "sidecar"]
 
 
-@pytest.fixture(scope="module", params=MATRIX, ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(scope="module", params=ROWS, ids=lambda name: name.replace(" ", "-"))
 def values(request: pytest.FixtureRequest) -> Values:
-    """Each row of the matrix."""
+    """Each row of the matrix that has pods of the filter."""
     return MATRIX[request.param]
 
 
+def deployment(manifests: list[Manifest]) -> Manifest:
+    """The filter's Deployment."""
+    (found,) = (
+        each
+        for each in manifests
+        if each["kind"] == "Deployment" and each["spec"]["template"]["spec"]["containers"][0]["name"] == "extproc"
+    )
+    return found
+
+
 def pod(manifests: list[Manifest]) -> dict[str, Any]:
-    """The pod spec of the Deployment."""
-    spec: dict[str, Any] = only(manifests, "Deployment")["spec"]["template"]["spec"]
+    """The pod spec of the filter's Deployment."""
+    spec: dict[str, Any] = deployment(manifests)["spec"]["template"]["spec"]
     return spec
 
 
@@ -78,74 +45,12 @@ def container(manifests: list[Manifest]) -> dict[str, Any]:
     return dict(found)
 
 
-def test_lints_strictly(helm: Helm, values: Values, tmp_path: Path) -> None:
-    """`helm lint --strict` finds nothing to warn of."""
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    assert "0 chart(s) failed" in helm.run("lint", "--strict", str(CHART), "-f", str(file)).stdout
-
-
-@pytest.mark.parametrize("version", ["1.29", "1.33", "1.37"])
-def test_manifests_are_valid(helm: Helm, values: Values, version: str) -> None:
-    """Every manifest, whatever its kind, meets the strict schema of each Kubernetes version."""
-    manifests = helm.render(values)
-    assert len(manifests) >= 4
-    for manifest in manifests:
-        kubernetes_validate.validate(manifest, version, strict=True)
-
-
-def test_validation_bites(helm: Helm) -> None:
-    """A misspelt field of a rendered manifest is found."""
-    deployment = only(helm.render(), "Deployment")
-    deployment["spec"]["template"]["spec"]["terminationGracePeriod"] = 3
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(deployment, "1.33", strict=True)
-
-
-def test_traffic_distribution_is_valid_where_it_exists(helm: Helm) -> None:
-    """A hint on zones is passed on as written."""
-    service = only(helm.render({"service": {"headless": False, "trafficDistribution": "PreferClose"}}), "Service")
-    assert service["spec"]["trafficDistribution"] == "PreferClose"
-    kubernetes_validate.validate(service, "1.33", strict=True)
-
-
-def test_pods_are_restricted(helm: Helm, values: Values) -> None:
-    """Every pod, the test's included, meets the restricted Pod Security Standard and carries no token."""
-    manifests = helm.render(values)
-    specs = [pod(manifests), only(manifests, "Pod")["spec"]]
-    for spec in specs:
-        assert spec["automountServiceAccountToken"] is False
-        assert spec["securityContext"]["runAsNonRoot"] is True
-        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys()
-        for each in spec["containers"]:
-            expected = {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            }
-            assert expected == each["securityContext"]
-            assert {"requests", "limits"} == each["resources"].keys()
-        numbers = {"runAsUser", "runAsGroup", "fsGroup"} & spec["securityContext"].keys()
-        assert (set() if values.get("openshift") else {"runAsUser", "runAsGroup", "fsGroup"}) == numbers
-
-
-def test_selectors_never_change(helm: Helm, values: Values) -> None:
-    """Service, Deployment and disruption budget select by name and instance alone, and the pods carry both."""
-    manifests = helm.render(values)
-    selector = {"app.kubernetes.io/name": "safeguards-extproc", "app.kubernetes.io/instance": "guard"}
-    deployment = only(manifests, "Deployment")
-    assert selector == deployment["spec"]["selector"]["matchLabels"]
-    assert selector == only(manifests, "Service")["spec"]["selector"]
-    assert selector.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
-    assert selector["app.kubernetes.io/name"] != only(manifests, "Pod")["metadata"]["labels"]["app.kubernetes.io/name"]
-
-
 def test_grace_outlasts_the_drain(helm: Helm, values: Values) -> None:
-    """SIGKILL comes after the wait before SIGTERM and the drain together."""
+    """SIGKILL comes after the wait before SIGTERM, the drain, and the time of the sealer, which ends after it."""
     drain = {"preStopSeconds": 5, "delaySeconds": 5, "limitSeconds": 300} | values.get("drain", {})
     spec = pod(helm.render(values))
-    assert spec["terminationGracePeriodSeconds"] > sum(drain.values())
+    sealing = 15 if values.get("sealer") else 0
+    assert spec["terminationGracePeriodSeconds"] > sum(drain.values()) + sealing
     assert f"--drain-delay={drain['delaySeconds']}" in spec["containers"][0]["args"]
     assert f"--drain-limit={drain['limitSeconds']}" in spec["containers"][0]["args"]
     sleep = {"preStop": {"exec": {"command": ["sleep", str(drain["preStopSeconds"])]}}}
@@ -182,7 +87,7 @@ def test_arguments_follow_the_values(helm: Helm) -> None:
         return [each for each in container(helm.render(values))["args"] if each not in usual]
 
     pair = ["--tls-certificate=/etc/safeguards-tls/tls.crt", "--tls-key=/etc/safeguards-tls/tls.key"]
-    assert added(MATRIX["models"]) == ["--triton=a:8001", "--triton=[::1]:8001", "--hedge-ms=20"]
+    assert added(MATRIX["models"]) == ["--triton=a:8001", "--triton=[::1]:8002", "--hedge-ms=20"]
     assert added(MATRIX["tls"]) == pair
     assert added(MATRIX["identity"]) == ["--identity-keys=/etc/safeguards-identity/keys.yaml"]
     assert added(MATRIX["mutual tls"]) == [*pair, "--tls-client-ca=/etc/safeguards-tls/ca.crt"]
@@ -239,7 +144,7 @@ def test_another_policy_rolls_the_pods(helm: Helm) -> None:
     """The checksum follows the policy and nothing else."""
 
     def checksum(values: Values) -> str:
-        template = only(helm.render(values), "Deployment")["spec"]["template"]
+        template = deployment(helm.render(values))["spec"]["template"]
         return str(template["metadata"]["annotations"]["checksum/policy"])
 
     assert checksum({}) == checksum({"replicas": 3})
@@ -287,7 +192,7 @@ def test_records_volume(helm: Helm, name: str, volume: dict[str, Any], folder: s
     assert volume == volumes["records"]
     assert mounts["records"]["mountPath"] == "/var/lib/safeguards"
     assert folder == mounts["records"].get("subPathExpr")
-    assert strategy == only(manifests, "Deployment")["spec"]["strategy"]["type"]
+    assert strategy == deployment(manifests)["spec"]["strategy"]["type"]
 
 
 def test_claim_outlives_the_release(helm: Helm) -> None:
@@ -297,15 +202,6 @@ def test_claim_outlives_the_release(helm: Helm) -> None:
     assert kept["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     gone = only(helm.render({"records": {"persistence": persistence | {"retain": False}}}), "PersistentVolumeClaim")
     assert "annotations" not in gone["metadata"]
-
-
-def test_everything_written_has_a_volume(helm: Helm, values: Values) -> None:
-    """With a read-only root, each mount has its volume and each volume its mount."""
-    manifests = helm.render(values)
-    mounted = {each["name"] for each in container(manifests)["volumeMounts"]}
-    assert mounted == {each["name"] for each in pod(manifests)["volumes"]}
-    for secret in ("tls", "identity"):
-        assert (secret in values) == (secret in mounted)
 
 
 def test_service_account(helm: Helm) -> None:
@@ -318,44 +214,70 @@ def test_service_account(helm: Helm) -> None:
     assert [each for each in theirs if each["kind"] == "ServiceAccount"] == []
 
 
-def test_names_fit(helm: Helm) -> None:
-    """Names stay within 63 characters under the longest release name."""
-    release = "r" * 53
-    done = helm.run("template", release, str(CHART), "--set", "records.persistence.enabled=true")
-    names = [(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all(done.stdout) if each]
-    assert all(len(name) <= 63 for _, name in names)
-    assert len(set(names)) == len(names)
-
-
 def test_renders_as_part_of_another_chart(helm: Helm, tmp_path: Path) -> None:
     """A platform's umbrella chart, from which Helm hands down `global`, can hold this chart."""
     parent = tmp_path / "platform"
     shutil.copytree(CHART, parent / "charts" / CHART.name)
     (parent / "Chart.yaml").write_text("apiVersion: v2\nname: platform\nversion: 1.0.0\n")
     manifests = helm.render({"global": {"region": "eu"}, CHART.name: {"replicas": 3}}, chart=parent)
-    assert only(manifests, "Deployment")["spec"]["replicas"] == 3
+    assert deployment(manifests)["spec"]["replicas"] == 3
 
 
-def probe(manifest: Manifest, status: health_pb2.HealthCheckResponse.ServingStatus) -> tuple[int, str]:
-    """Run the command of the test pod against a real health service; its exit status and what it said."""
-    server = grpc.server(ThreadPoolExecutor(1))
-    servicer = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    servicer.set("readiness", status)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    (found,) = manifest["spec"]["containers"]
-    command = [sys.executable, *found["command"][1:], *found["args"][:-1], f"127.0.0.1:{port}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    server.stop(None)
-    return done.returncode, done.stderr.strip()
+def test_the_sealer_ends_after_the_filter(helm: Helm) -> None:
+    """A native sidecar on the filter's spool: what the filter closes at its end is sealed before the pod is gone."""
+    found = pod(helm.render(SEALED))
+    (sealer,) = found["initContainers"]
+    (filter_,) = found["containers"]
+    assert "Always" == sealer["restartPolicy"]
+    assert ["records", "seal", "/var/lib/safeguards", "s3://records/eu", "--every=30s", "--metrics=0.0.0.0:9104"] == (
+        sealer["args"]
+    )
+    assert "--spool=/var/lib/safeguards" in filter_["args"]
+    assert not [each for each in filter_["args"] if each.startswith("--records")]
+    places = [[each for each in of["volumeMounts"] if each["name"] == "records"] for of in (sealer, filter_)]
+    assert places[0] == places[1] != []
+    ports = {each["name"]: each["targetPort"] for each in only(helm.render(SEALED), "Service")["spec"]["ports"]}
+    assert 9104 == ports["sealer"]
 
 
-def test_test_pod_tells_ready_from_not(helm: Helm) -> None:
-    """The command that `helm test` runs passes on a serving filter and names the state of one that is not."""
-    manifest = only(helm.render(), "Pod")
-    assert manifest["spec"]["containers"][0]["args"][-1] == "guard-safeguards-extproc.mesh.svc:9003"
-    serving = health_pb2.HealthCheckResponse.SERVING
-    draining = health_pb2.HealthCheckResponse.NOT_SERVING
-    assert probe(manifest, serving) == (0, "")
-    assert probe(manifest, draining) == (1, "readiness is NOT_SERVING")
+@pytest.mark.parametrize("kind", ["hpa", "keda"])
+def test_an_autoscaled_deployment_names_no_replicas(helm: Helm, kind: str) -> None:
+    """Or each upgrade would undo what the autoscaler did, and Helm 4 find two owners of one field."""
+    manifests = helm.render(MATRIX[kind])
+    assert "replicas" not in deployment(manifests)["spec"]
+    scaler = only(manifests, {"hpa": "HorizontalPodAutoscaler", "keda": "ScaledObject"}[kind])
+    assert {"kind": "Deployment", "name": "guard-safeguards-extproc", "apiVersion": "apps/v1"} == (
+        scaler["spec"]["scaleTargetRef"]
+    )
+    assert 1 == only(manifests, "PodDisruptionBudget")["spec"]["maxUnavailable"]
+
+
+def test_it_scales_by_streams_queue_and_cpu(helm: Helm) -> None:
+    """Each can be left out; KEDA asks for the series of this release alone."""
+    spec = only(helm.render({"autoscaling": {"kind": "hpa"}}), "HorizontalPodAutoscaler")["spec"]
+    metrics = [(each.get("pods") or each.get("containerResource")) for each in spec["metrics"]]
+    assert [
+        {"metric": {"name": "safeguards_streams_active"}, "target": {"type": "AverageValue", "averageValue": "200"}},
+        {
+            "metric": {"name": "safeguards_model_queue_p95_seconds"},
+            "target": {"type": "AverageValue", "averageValue": "50m"},
+        },
+        {"name": "cpu", "container": "extproc", "target": {"type": "Utilization", "averageUtilization": 70}},
+    ] == metrics
+    assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 600
+    triggers = only(helm.render(MATRIX["keda"]), "ScaledObject")["spec"]["triggers"]
+    assert ["streams", "queue", None] == [each.get("name") for each in triggers]
+    series = '{namespace="mesh",service="guard-safeguards-extproc"}'
+    assert f"sum(safeguards_streams_active{series})" == triggers[0]["metadata"]["query"]
+    only_streams = {"streams": 50, "queueMilliseconds": 0, "cpuPercent": 0}
+    scaler = only(helm.render(merged(MATRIX["keda"], {"autoscaling": only_streams})), "ScaledObject")["spec"]
+    assert ["50"] == [each["metadata"]["threshold"] for each in scaler["triggers"]]
+    assert {"failureThreshold": 4, "replicas": 2, "behavior": "currentReplicasIfHigher"} == scaler["fallback"]
+
+
+def test_a_policy_of_theirs_is_mounted(helm: Helm) -> None:
+    """The chart then makes no ConfigMap, and the pod's policy is their volume."""
+    manifests = helm.render(MATRIX["policy of theirs"])
+    assert [] == [each for each in manifests if each["kind"] == "ConfigMap"]
+    volumes = {each["name"]: each for each in pod(manifests)["volumes"]}
+    assert {"name": "policies"} == volumes["policy"]["configMap"]

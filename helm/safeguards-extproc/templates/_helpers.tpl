@@ -13,17 +13,39 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Of (root, component). A StatefulSet's name may have 52 characters: a hash follows it in a label. */}}
+{{- define "safeguards-extproc.component" -}}
+{{- printf "%s-%s" (include "safeguards-extproc.fullname" (index . 0) | trunc 44 | trimSuffix "-") (index . 1) -}}
+{{- end -}}
+
 {{/* Selectors are immutable: nothing that changes from one version to the next may stand here. */}}
 {{- define "safeguards-extproc.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "safeguards-extproc.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
-{{- define "safeguards-extproc.labels" -}}
-{{ include "safeguards-extproc.selectorLabels" . }}
+{{/* Of (root, component): a name of its own, so that the filter's Service selects no other pods. */}}
+{{- define "safeguards-extproc.componentSelector" -}}
+app.kubernetes.io/name: {{ include "safeguards-extproc.name" (index . 0) }}-{{ index . 1 }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+{{- end -}}
+
+{{- define "safeguards-extproc.releaseLabels" -}}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "safeguards-extproc.labels" -}}
+{{ include "safeguards-extproc.selectorLabels" . }}
+{{ include "safeguards-extproc.releaseLabels" . }}
+{{- end -}}
+
+{{- define "safeguards-extproc.componentLabels" -}}
+{{ include "safeguards-extproc.componentSelector" . }}
+app.kubernetes.io/component: {{ index . 1 }}
+app.kubernetes.io/part-of: {{ include "safeguards-extproc.name" (index . 0) }}
+{{ include "safeguards-extproc.releaseLabels" (index . 0) }}
 {{- end -}}
 
 {{- define "safeguards-extproc.serviceAccountName" -}}
@@ -34,28 +56,53 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* A digest wins over a tag: it is the only reference that cannot be moved. */}}
+{{/* Of (root, image). A digest wins over a tag: it is the only reference that cannot be moved. */}}
 {{- define "safeguards-extproc.image" -}}
-{{- with .Values.image.registry }}{{ . }}/{{ end -}}
-{{- .Values.image.repository -}}
-{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ default .Chart.AppVersion .Values.image.tag }}{{ end -}}
+{{- $image := index . 1 -}}
+{{- with $image.registry }}{{ . }}/{{ end -}}
+{{- $image.repository -}}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ default (index . 0).Chart.AppVersion $image.tag }}{{ end -}}
 {{- end -}}
 
 {{- define "safeguards-extproc.host" -}}
 {{ include "safeguards-extproc.fullname" . }}.{{ .Release.Namespace }}.svc
 {{- end -}}
 
-{{- define "safeguards-extproc.podSecurityContext" -}}
-runAsNonRoot: true
-{{- if not .Values.openshift }}
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-fsGroupChangePolicy: OnRootMismatch
-{{- end }}
-seccompProfile:
-  type: RuntimeDefault
+{{- define "safeguards-extproc.tlsSecret" -}}
+{{- if .Values.tls.secretName -}}
+{{- .Values.tls.secretName -}}
+{{- else if .Values.tls.certManager.enabled -}}
+{{- include "safeguards-extproc.fullname" . }}-tls
 {{- end -}}
+{{- end -}}
+
+{{/* What every pod of ours starts with: (root, the user that its image names). */}}
+{{- define "safeguards-extproc.podSettings" -}}
+{{- $root := index . 0 -}}
+serviceAccountName: {{ include "safeguards-extproc.serviceAccountName" $root }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+{{- with $root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  {{- if not $root.Values.openshift }}
+  runAsUser: {{ index . 1 }}
+  runAsGroup: {{ index . 1 }}
+  fsGroup: {{ index . 1 }}
+  fsGroupChangePolicy: OnRootMismatch
+  {{- end }}
+  seccompProfile:
+    type: RuntimeDefault
+{{- end -}}
+
+{{/* The user of our own images, as the Dockerfile has it. */}}
+{{- define "safeguards-extproc.user" -}}65532{{- end -}}
 
 {{- define "safeguards-extproc.securityContext" -}}
 allowPrivilegeEscalation: false
@@ -64,113 +111,55 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Rules between values, which a JSON schema cannot say. */}}
-{{- define "safeguards-extproc.check" -}}
-{{- $grace := int .Values.terminationGracePeriodSeconds -}}
-{{- $closing := 2 -}}
-{{- $needed := int (add .Values.drain.preStopSeconds .Values.drain.delaySeconds .Values.drain.limitSeconds $closing) -}}
-{{- if le $grace $needed -}}
-{{- fail (printf "terminationGracePeriodSeconds (%d) must be more than %d, the sum of drain.preStopSeconds, drain.delaySeconds, drain.limitSeconds and %d for closing: streams would be cut" $grace $needed $closing) -}}
+{{/* Of (failures, period, service, port, timeout): the kubelet asks the health service, in plaintext. */}}
+{{- define "safeguards-extproc.probe" -}}
+grpc:
+  port: {{ .port }}
+  service: {{ .service }}
+periodSeconds: {{ .periodSeconds }}
+failureThreshold: {{ .failureThreshold }}
+timeoutSeconds: {{ .timeoutSeconds }}
 {{- end -}}
-{{- if ne 3 (len (uniq (list (int .Values.ports.extproc) (int .Values.ports.health) (int .Values.ports.metrics)))) -}}
-{{- fail "ports.extproc, ports.health and ports.metrics must differ" -}}
-{{- end -}}
-{{- if and .Values.records.persistence.enabled (gt (int .Values.replicas) 1) (ne .Values.records.persistence.accessMode "ReadWriteMany") -}}
-{{- fail (printf "records.persistence.accessMode %s cannot serve %d replicas: use ReadWriteMany, or one replica" .Values.records.persistence.accessMode (int .Values.replicas)) -}}
+
+{{/* Of (root, redis): how a container learns where Redis is. A Secret's URLs come by the environment alone. */}}
+{{- define "safeguards-extproc.redisUrls" -}}
+{{- if .Values.redis.bundled.enabled -}}
+{{- list (printf "redis://%s.%s.svc:6379" (include "safeguards-extproc.component" (list . "redis")) .Release.Namespace) | toJson -}}
+{{- else -}}
+{{- .Values.redis.urls | toJson -}}
 {{- end -}}
 {{- end -}}
 
-{{- define "safeguards-extproc.envoyTls" -}}
-transport_socket:
-  name: envoy.transport_sockets.tls
-  typed_config:
-    "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
-    sni: {{ include "safeguards-extproc.host" . }}
-    common_tls_context:
-      alpn_protocols: [h2]
-      {{- if .Values.tls.mutual }}
-      tls_certificates: # Envoy's own, from the same authority
-        - certificate_chain: {filename: /etc/envoy/safeguards/tls.crt}
-          private_key: {filename: /etc/envoy/safeguards/tls.key}
-      {{- end }}
-      validation_context:
-        trusted_ca: {filename: /etc/envoy/safeguards/ca.crt}
-        match_typed_subject_alt_names: # without it any certificate of the authority would do
-          - {san_type: DNS, matcher: {exact: {{ include "safeguards-extproc.host" . }}}}
+{{- define "safeguards-extproc.redisEnv" -}}
+{{- if .Values.redis.secret.name -}}
+- name: SAFEGUARDS_REDIS
+  valueFrom:
+    secretKeyRef:
+      name: {{ .Values.redis.secret.name }}
+      key: {{ .Values.redis.secret.key }}
+{{- end }}
 {{- end -}}
 
-{{/* What Envoy needs, printed by NOTES.txt; a test compares it with envoy/snippets/static-full-duplex.yaml. */}}
-{{- define "safeguards-extproc.envoy" -}}
-http_filters:
-  - name: envoy.filters.http.ext_proc
-    typed_config:
-      "@type": type.googleapis.com/envoy.extensions.filters.http.ext_proc.v3.ExternalProcessor
-      grpc_service:
-        envoy_grpc:
-          cluster_name: safeguards
-      failure_mode_allow: false # a filter that is away must not mean traffic that nobody reads
-      status_on_error: {code: ServiceUnavailable} # what the client gets then: try again later
-      message_timeout: 10s # above the filter's own deadlines, so that it decides and not Envoy
-      processing_mode:
-        request_header_mode: SEND
-        request_body_mode: FULL_DUPLEX_STREAMED # headers are held until the verdict: no blocked request reaches the model
-        request_trailer_mode: SEND # full duplex demands it: a stream may end by trailers
-        response_header_mode: SEND
-        response_body_mode: FULL_DUPLEX_STREAMED # frames are held until their text is cleared
-        response_trailer_mode: SEND
-      request_attributes: # a path that names the format where a route rewrote it, and the rules' features.envoy_route
-        - request.path
-        - xds.route_name
-      metadata_options:
-        receiving_namespaces:
-          untyped: [safeguards] # unset, Envoy drops the verdict before the access log sees it
-      mutation_rules:
-        allow_all_routing: {value: false} # the filter chooses no host, scheme or method
-        allow_envoy: {value: false} # nor an x-envoy-* header
-        disallow_is_error: {value: true} # a forbidden change is an error to see, not a silence
+{{- define "safeguards-extproc.policyVolume" -}}
+name: {{ include "safeguards-extproc.prefix" . }}policy
+{{- if .Values.policyVolume }}
+{{- toYaml .Values.policyVolume | nindent 0 }}
+{{- else }}
+configMap:
+  name: {{ include "safeguards-extproc.fullname" . }}-policy
+{{- end }}
+{{- end -}}
 
-clusters:
-  - name: safeguards
-    type: STRICT_DNS # one address per pod
-    dns_refresh_rate: 5s
-    connect_timeout: 1s
-    lb_policy: LEAST_REQUEST # streams last as long as answers do: take the process with the fewest
-    load_assignment:
-      cluster_name: safeguards
-      endpoints:
-        - lb_endpoints:
-            - endpoint:
-                address:
-                  socket_address:
-                    address: {{ include "safeguards-extproc.host" . }}
-                    port_value: {{ .Values.ports.extproc }}
-    common_lb_config:
-      healthy_panic_threshold: {value: 0} # never send to a process that says it is draining, even if all do
-      update_merge_window: 0s # tell the workers of a health change at once, not after the second that is the default
-    health_checks:
-      - timeout: 1s
-        interval: 1s
-        no_traffic_interval: 1s # the default of a minute would leave a restarted filter out for that long
-        unhealthy_threshold: 1 # a draining process answers NOT_SERVING: believe it at once
-        healthy_threshold: 1
-        grpc_health_check:
-          service_name: envoy.service.ext_proc.v3.ExternalProcessor
-    circuit_breakers:
-      thresholds: # one request here is one live model answer; the default of 1024 turns load into errors
-        - {priority: DEFAULT, max_connections: 4096, max_pending_requests: 40000, max_requests: 40000}
-        - {priority: HIGH, max_connections: 4096, max_pending_requests: 40000, max_requests: 40000}
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config:
-          http2_protocol_options: # gRPC
-            max_concurrent_streams: 1000
-            initial_stream_window_size: 1048576 # a whole prompt fits without waiting for a window update
-            initial_connection_window_size: 16777216
-            connection_keepalive: # finds a dead peer; the filter allows pings as often as this
-              interval: 30s
-              timeout: 5s
-    {{- if .Values.tls.secretName }}
-    {{- include "safeguards-extproc.envoyTls" . | nindent 4 }}
-    {{- end }}
+{{/* host:port of each Triton. A StatefulSet gives each a name, so that filters know them apart. */}}
+{{- define "safeguards-extproc.tritons" -}}
+{{- if .Values.triton.enabled -}}
+{{- $name := include "safeguards-extproc.component" (list . "triton") -}}
+{{- $found := list -}}
+{{- range $number := until (int .Values.triton.replicas) -}}
+{{- $found = append $found (printf "%s-%d.%s.%s.svc:%d" $name $number $name $.Release.Namespace (int $.Values.triton.ports.grpc)) -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- else -}}
+{{- .Values.triton.addresses | toJson -}}
+{{- end -}}
 {{- end -}}
