@@ -175,7 +175,8 @@ class Facts:
 class Windowing:
     """How text is cut: characters, and milliseconds after which a slow stream's waiting text is classified anyway.
 
-    `paragraphs`: models read each paragraph of a request's windows by itself, too.
+    `paragraphs`: models read each paragraph of a request's windows by itself, too. `turns`: they read where a turn of
+    the user begins together with the end of the turns before it, too.
     """
 
     first: int = 160
@@ -183,6 +184,7 @@ class Windowing:
     overlap: int = 200
     flush_ms: int = 60
     paragraphs: bool = False
+    turns: bool = False
 
 
 @dataclass(frozen=True, slots=True)

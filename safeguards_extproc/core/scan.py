@@ -34,6 +34,7 @@ from safeguards_extproc.core.placeholders import Originals
 from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
 from safeguards_extproc.core.text import Channel, Direction, Kind, Listed, Segment
+from safeguards_extproc.core.turns import APART, Turns
 from safeguards_extproc.core.weight import weight
 from safeguards_extproc.core.windows import Window, Windows
 
@@ -103,6 +104,7 @@ class Scan:
         first = max(windowing.first, windowing.largest) if direction is Direction.REQUEST else 0
         self._windows = Windows(windowing, self._tail, first)
         self._paragraphs = windowing.paragraphs and direction is Direction.REQUEST
+        self._turns = Turns(windowing.largest) if windowing.turns and direction is Direction.REQUEST else None
         self._order: deque[_Pending | Unread] = deque()
         self._unseen: deque[_Pending] = deque()
         self._looked = 0
@@ -337,9 +339,8 @@ class Scan:
             pending.findings = self._policy.find(kind, window.text, views)
             # What nobody looks at takes no time of a turn.
             self._looked += weight(window.text, len(pending.findings.spans)) if due or self._policy.local else 1
-            if due and self._paragraphs:
-                plain = views[min(1, len(views) - 1)]  # what is hidden has its paragraphs where it is plain
-                views = (*views, *paragraphs(plain, begins=window.start == window.lead, ends=window.last))
+            if due and (self._paragraphs or self._turns):
+                views = self._beside(window, views)
             if not due:
                 pending.results = ()
             elif not self._conditions:
@@ -350,6 +351,15 @@ class Scan:
                     self._policy, self._direction, due, pending.findings.scores, self.facts.features
                 )
                 self._next_round(pending, pending.rounds)
+
+    def _beside(self, window: Window, views: Sequence[str]) -> Sequence[str]:
+        """`views` of a request's window, and what else models read with it, where what is hidden is plain."""
+        plain = views[min(1, len(views) - 1)]
+        more = paragraphs(plain, begins=window.start == window.lead, ends=window.last) if self._paragraphs else []
+        if self._turns and self.facts.features.get("format") not in APART:
+            joined = self._turns.join(window.channel, plain)
+            more += [joined] if joined else []
+        return (*views, *more)
 
     def _ask(self, pending: _Pending, views: Sequence[str], models: Sequence[Model]) -> None:
         ticket, kind = next(self._tickets), pending.window.channel[0]

@@ -205,13 +205,14 @@ class ApiSpec(Strict):
 
 class WindowSpec(Strict):
     """How text is cut, in characters; `flush_ms` is how long a slow stream's text waits for more. With `paragraphs`
-    models read each paragraph of a request's window by itself, too."""
+    models read each paragraph of a request's window by itself, too; with `turns` the user's turns together, too."""
 
     first: Annotated[int, Field(ge=1, le=100_000)] = Windowing().first
     largest: Annotated[int, Field(ge=1, le=100_000)] = Windowing().largest
     overlap: Annotated[int, Field(ge=0, le=100_000)] = Windowing().overlap
     flush_ms: Annotated[int, Field(ge=1, le=60_000)] = Windowing().flush_ms
     paragraphs: bool = Windowing().paragraphs
+    turns: bool = Windowing().turns
 
 
 class LimitSpec(Strict):

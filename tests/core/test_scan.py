@@ -237,6 +237,27 @@ def test_paragraphs_of_what_is_hidden_are_read_where_it_is_plain():
     assert "WHAT IS BAD FOR A NEIGHBOUR?" in texts[2:]
 
 
+@pytest.mark.parametrize(
+    ("format", "windowing", "found"),
+    [
+        ("openai_chat", {"turns": True}, [("how to make",), ("a BAD", "how to make a BAD")]),
+        ("openai_chat", {}, [("how to make",), ("a BAD",)]),
+        ("openai_embeddings", {"turns": True}, [("how to make",), ("a BAD",)]),
+    ],
+)
+def test_turns_of_a_request_are_read_together(format, windowing, found):
+    """Where the route says so, and where they are turns of one conversation."""
+    out = []
+    cut = Windowing(100, 100, 20, **windowing)
+    it = Scan(WordPolicy({}, models=[SCREEN]), Direction.REQUEST, cut, itertools.count(1), out, {"format": format})
+    it.push(said("how to make", (Kind.USER, "0")))
+    it.push(said("Go on.", (Kind.SYSTEM, "1")))
+    it.push(said("a BAD", (Kind.USER, "2")))
+    it.close_all()
+    assert [("Go on.",)] == [effect.texts for effect in out if effect.kind is Kind.SYSTEM]
+    assert found == [effect.texts for effect in out if effect.kind is Kind.USER]
+
+
 @given(st.lists(st.integers(0, 3 * len(PADDED)), max_size=5))
 @settings(max_examples=30)
 def test_chunks_change_no_paragraph(cuts):

@@ -78,7 +78,7 @@ def test_a_route_is_what_its_document_says() -> None:
             "format": "openai_chat",
             "gate": "overlap",
             "release": "follow",
-            "window": {"first": 10, "largest": 50, "overlap": 5, "flush_ms": 7},
+            "window": {"first": 10, "largest": 50, "overlap": 5, "flush_ms": 7, "turns": True},
             "limits": {"request_bytes": "1MiB"},
             "refuse_as": "answer",
             "strip_accept_encoding": False,
@@ -87,6 +87,7 @@ def test_a_route_is_what_its_document_says() -> None:
     got = route(spec)
     assert (got.gate, got.release, got.format, got.refuse_as) == (Gate.OVERLAP, Release.FOLLOW, "openai_chat", "answer")
     assert (got.windowing.first, got.windowing.flush_ms, got.strip_accept_encoding) == (10, 7, False)
+    assert (False, True) == (got.windowing.paragraphs, got.windowing.turns)
     assert got.limits == Limits(request_bytes=1 << 20)
 
 
