@@ -47,7 +47,7 @@ def container(manifests: list[Manifest]) -> dict[str, Any]:
 
 def test_grace_outlasts_the_drain(helm: Helm, values: Values) -> None:
     """SIGKILL comes after the wait before SIGTERM, the drain, and the time of the sealer, which ends after it."""
-    drain = {"preStopSeconds": 5, "delaySeconds": 5, "limitSeconds": 300} | values.get("drain", {})
+    drain = {"preStopSeconds": 15, "delaySeconds": 5, "limitSeconds": 300} | values.get("drain", {})
     spec = pod(helm.render(values))
     sealing = 15 if values.get("sealer") else 0
     assert spec["terminationGracePeriodSeconds"] > sum(drain.values()) + sealing

@@ -1,0 +1,198 @@
+"""What stands around the chart's pods: the partner's Envoy, a model, clients; each at an address of its own.
+
+Envoy has the repository's configuration with the filter's pods found by DNS, as the chart's notes say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from safeguards_extproc.core.record import Record
+from safeguards_extproc.local import envoy, processes
+from safeguards_extproc.local.processes import Part
+from safeguards_extproc.records.read import Reader
+from tests.platform.cluster import PATIENCE_S, Cluster, Manifest, waits
+from tests.platform.container import ROOT
+from tests.platform.network import Host
+from tests.platform.pods import Pod
+from tests.platform.upstream import CANARY
+
+SERVICE = "guard-safeguards-extproc"
+FRONT, ADMIN, MODEL = 8080, 9901, 8000
+
+RESOLVER = "type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+
+POLICY: dict[str, Any] = {
+    "version": 1,
+    "name": "platform",
+    "detectors": {"marks": {"kind": "patterns", "lists": {"canary": {"regex": [CANARY.pattern.decode()]}}}},
+    "rules": [
+        {"name": "canary", "when": "scores.marks.canary > 0", "then": "redact", "entities": ["canary"]},
+    ],
+}
+"""Takes the canary out of everything, so what still has one was not looked at."""
+
+
+def values(policy: Mapping[str, Any] = POLICY, **more: Any) -> dict[str, Any]:
+    """Values of the chart: this policy, and drains for answers of a few seconds."""
+    return {"policy": json.dumps(policy), **more}
+
+
+@dataclass(slots=True)
+class Load:
+    """A program that asks without a pause."""
+
+    part: Part
+    report: Path
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        found: dict[str, Any] = (
+            json.loads(self.report.read_text()) if self.report.exists() else {"asked": {}, "streamed": {}}
+        )
+        return found
+
+    def ended(self, kind: str) -> int:
+        """How many exchanges of a kind have come to an end."""
+        return sum(self.counts[kind].values())
+
+    def stop(self) -> dict[str, Any]:
+        """Wait for all that is under way: what became of all."""
+        if self.part.alive:
+            self.part.process.terminate()
+            assert 0 == self.part.process.wait(PATIENCE_S), processes.tail(self.part.log)
+        return self.counts
+
+
+@dataclass(slots=True)
+class Scene:
+    """`cluster` has the chart's pods; `front` is where Envoy takes traffic; `refresh_s` how often it asks DNS."""
+
+    cluster: Cluster
+    folder: Path
+    ends: ExitStack
+    model: Host
+    edge: Host
+    clients: Host
+    refresh_s: float = 5.0
+    envoy: Part | None = None
+    loads: int = 0
+
+    @property
+    def front(self) -> str:
+        return f"{self.edge.address}:{FRONT}"
+
+    @property
+    def admin(self) -> str:
+        return f"{self.edge.address}:{ADMIN}"
+
+    def start(self, name: str, host: Host, argv: list[str], **env: str) -> Part:
+        """A program of the partner's at an address."""
+        log = self.folder / f"{name.replace(' ', '-')}.log"
+        part = processes.start(name, [*host.within, *argv], log, env={"PYTHONPATH": str(ROOT), **env})
+        self.ends.callback(processes.stop, part)
+        return part
+
+    def attach(self, document: dict[str, Any] | None = None) -> None:
+        """Start Envoy, and wait until it sends to every ready pod."""
+        path = self.folder / "envoy.json"
+        path.write_text(json.dumps(document or self.configuration(), indent=1))
+        argv = [envoy.binary(), "-c", str(path), "-l", "warning", "--disable-hot-restart", "--concurrency", "2"]
+        self.envoy = self.start("envoy", self.edge, [*argv, "--file-flush-interval-msec", "200"])
+        processes.wait(self.envoy, lambda: envoy.get(self.admin, "/ready")[0] == 200, timeout_s=30)
+        waits(self.knows_all, "Envoy sends to every pod")
+
+    def configuration(self) -> dict[str, Any]:
+        """The repository's Envoy before this scene's model and the chart's Service."""
+        document = envoy.load(ROOT / "envoy" / "demo.yaml")
+        where = envoy.Addresses(f"{self.model.address}:{MODEL}", (), f"{self.edge.address}:{FRONT}", self.admin)
+        document = envoy.render(document, where)
+        place = {"address": f"{SERVICE}.{self.cluster.namespace}.svc", "port_value": 9002}
+        endpoints = [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": place}}}]}]
+        cluster = document["static_resources"]["clusters"][0]
+        cluster |= {"type": "STRICT_DNS", "dns_refresh_rate": f"{self.refresh_s:g}s"}
+        cluster["load_assignment"] = {"cluster_name": "safeguards", "endpoints": endpoints}
+        host, port = self.cluster.dns.place
+        resolver = {"@type": RESOLVER, "resolvers": [envoy.address(f"{host}:{port}")]}
+        cluster["typed_dns_resolver_config"] = {"name": "envoy.network.dns_resolver.cares", "typed_config": resolver}
+        return copy.deepcopy(document)
+
+    def healthy(self) -> set[str]:
+        """The addresses of the pods to which Envoy would send."""
+        found = set()
+        for status in json.loads(envoy.get(self.admin, "/clusters?format=json")[1] or "{}").get("cluster_statuses", []):
+            for host in status.get("host_statuses", []) if status["name"] == "safeguards" else []:
+                if not any(
+                    host["health_status"].get(why) for why in ("failed_active_health_check", "pending_active_hc")
+                ):
+                    found.add(host["address"]["socket_address"]["address"])
+        return found
+
+    def knows_all(self) -> bool:
+        """Whether Envoy would send to exactly the pods that are ready."""
+        return self.healthy() == {pod.address for pod in self.cluster.of(SERVICE) if pod.ready} != set()
+
+    def stats(self, name: str) -> int:
+        """A counter of Envoy's."""
+        rows = json.loads(envoy.get(self.admin, f"/stats?format=json&filter=^{name}$")[1])["stats"]
+        return next((int(row["value"]) for row in rows if row.get("name") == name), 0)
+
+    def seen(self) -> dict[str, int]:
+        """What came through to the model."""
+        found: dict[str, int] = json.loads(envoy.get(f"{self.model.address}:{MODEL}", "/seen")[1])
+        return found
+
+    def load(
+        self, asking: int = 8, streaming: int = 0, *, events: int = 40, pause_ms: int = 50, rate: float = 2_000
+    ) -> Load:
+        """Clients, from now on."""
+        self.loads += 1
+        report = self.folder / f"load{self.loads}.json"
+        argv = [
+            sys.executable,
+            "-m",
+            "tests.platform.load",
+            self.front,
+            *map(str, (asking, streaming, events, pause_ms)),
+        ]
+        return Load(self.start(f"load {self.loads}", self.clients, [*argv, str(rate), str(report)]), report)
+
+    def metric(self, pod: Pod, name: str, **labels: str) -> float:
+        """The sum of a pod's samples that have these labels."""
+        _, text = envoy.get(f"{pod.address}:9090", "/metrics")
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+
+    def records(self, pod: Pod) -> list[Record]:
+        """What a pod has written down."""
+        path = pod.folders["records"] / "records.jsonl"
+        return list(Reader([path])) if path.exists() else []
+
+
+@contextlib.contextmanager
+def scene(cluster: Cluster, folder: Path) -> Iterator[Scene]:
+    """The partner's parts; Envoy comes with `attach`, once there is something to attach it to."""
+    with ExitStack() as ends:
+        made = Scene(cluster, folder, ends, cluster.host("model"), cluster.host("envoy"), cluster.host("clients"))
+        model = made.start(
+            "model", made.model, [sys.executable, "-m", "tests.platform.upstream", made.model.address, str(MODEL)]
+        )
+        processes.wait(model, lambda: envoy.get(f"{made.model.address}:{MODEL}", "/seen")[0] == 200, timeout_s=30)
+        yield made
+
+
+def installed(made: Scene, manifests: Sequence[Manifest]) -> list[Manifest]:
+    """What an installation applies: everything but the hooks of `helm test`."""
+    rest = [each for each in manifests if "helm.sh/hook" not in (each["metadata"].get("annotations") or {})]
+    made.cluster.apply(rest)
+    return rest
