@@ -1,4 +1,5 @@
-"""The command line: serve, keeper, eval, replay, capture …, policy check | test | explain, account …, version.
+"""The command line: serve, keeper, eval, replay, capture …, policy check | test | explain, account …,
+envoy-config, doctor, version.
 
 Every command ends with 0 if all is well, 1 if something is not as it should be, 2 if it was asked wrongly.
 """
@@ -14,6 +15,7 @@ import typer
 from safeguards_extproc import (
     __version__,
     cli_account,
+    cli_attach,
     cli_bulk,
     cli_campaigns,
     cli_capture,
@@ -51,6 +53,7 @@ cli_records.app.command("reconcile")(cli_reconcile.reconcile)
 app.add_typer(cli_capture.app, name="capture")
 cli_account.app.command("bulk")(cli_bulk.bulk)
 app.add_typer(cli_models.app, name="models")
+app.command("envoy-config")(cli_attach.envoy_config)
 app.command("keeper")(cli_keeper.keeper)
 app.command("probe")(cli_probe.probe)
 app.command("replay")(cli_replay.replay)

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "policy": "errors core wire detectors pydantic yaml celpy lark re2",
     "records": "errors core ports pb *",
     "enforcement": "errors core ports policy *",
+    "attach": "errors envoy google",
     "telemetry": "errors core __version__ *",
     "logs": "*",
     "repository": "errors records *",
@@ -43,10 +44,11 @@ MAY_IMPORT = {
     "app_replay": "errors ports replay local settings app *",
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
-    "cli_account cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_reconcile cli_records cli_replay "
-    "cli_models cli_probe cli_report cli_scorer logs __version__ *",
+    "cli_account cli_attach cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_reconcile cli_records "
+    "cli_replay cli_models cli_probe cli_report cli_scorer logs __version__ *",
     "cli_say": "errors policy *",
     "cli_account": "errors core policy enforcement telemetry logs app_accounts cli_say *",
+    "cli_attach": "errors attach doctor cli_say *",
     "cli_bulk": "errors enforcement cli_account cli_say *",
     "cli_campaigns": "errors enforcement cli_account cli_say *",
     "cli_limits": "errors core policy enforcement adapters telemetry logs app_accounts cli_say *",
@@ -63,7 +65,7 @@ MAY_IMPORT = {
 }
 """Folder or module, then what it may import beside itself and the standard library; `*` is any other distribution."""
 
-PURE = {"core", "wire", "detectors", "policy", "rpc"}
+PURE = {"core", "wire", "detectors", "policy", "rpc", "attach"}
 OPENS_FILES = {"policy/load.py"}
 IMPURE_MODULES = """
 asyncio concurrent ctypes http importlib logging multiprocessing os pathlib random secrets select shutil signal socket

@@ -21,6 +21,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
+from safeguards_extproc.attach.options import Attachment, How
+from safeguards_extproc.attach.static import http_filter
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.local import envoy, processes, triton
 from safeguards_extproc.local.processes import Part
@@ -44,7 +46,7 @@ LIVES = 2
 BLIND = "blind"
 """A cluster of one such socket, without health checks: what a filter does that is not well can be seen."""
 
-_SNIPPET = ROOT / "envoy" / "snippets" / "buffered-request.yaml"
+_BUFFERED = Attachment(how=How.BUFFERED)
 
 
 @dataclass(slots=True)
@@ -219,7 +221,7 @@ def configuration(recorder: str, sockets: Mapping[str, Sequence[Path]]) -> dict[
     resources["clusters"].append(_cluster("recorder", resources["clusters"][1], [envoy.address(recorder)]))
     resources["clusters"][-1]["typed_extension_protocol_options"] = http2()
     resources["listeners"].append(_listener("buffered", ingress, "safeguards"))
-    _manager(resources["listeners"][-1])["http_filters"][0] = envoy.load(_SNIPPET)["http_filters"][0]
+    _manager(resources["listeners"][-1])["http_filters"][0] = http_filter(_BUFFERED)
     for name, paths in sockets.items():
         resources["clusters"].append(_cluster(name, filters, [envoy.address(f"unix://{path}") for path in paths]))
         if name == BLIND:

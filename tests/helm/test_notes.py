@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
+from envoy.config.cluster.v3.cluster_pb2 import Cluster  # type: ignore[import-untyped]
+from envoy.extensions.filters.http.ext_proc.v3.ext_proc_pb2 import ExternalProcessor  # type: ignore[import-untyped]
+from google.protobuf.json_format import ParseDict
 
+from safeguards_extproc.attach.messages import cluster, ext_proc
+from safeguards_extproc.attach.options import Attachment
 from tests.helm.certificates import write
-from tests.helm.program import CHART, ROOT, Helm, Values, only
+from tests.helm.program import CHART, Helm, Values, only
 
 pytestmark = pytest.mark.real
 
@@ -103,13 +108,13 @@ def test_envoy_refuses_a_wrong_snippet(helm: Helm, chart: Path, tmp_path: Path) 
 
 
 def test_snippet_is_the_repository_s(helm: Helm, chart: Path) -> None:
-    """But for where the filter is, the notes say what envoy/snippets/static-full-duplex.yaml says."""
-    expected = yaml.safe_load((ROOT / "envoy" / "snippets" / "static-full-duplex.yaml").read_text())
-    socket = {"address": "guard-safeguards-extproc.mesh.svc", "port_value": 19002}
-    endpoints = [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": socket}}}]}]
-    expected["clusters"][0] |= {"type": "STRICT_DNS", "dns_refresh_rate": "5s"}
-    expected["clusters"][0]["load_assignment"]["endpoints"] = endpoints
-    assert expected == snippet(notes(helm, chart, {"ports": {"extproc": 19002}}))
+    """The notes say what `envoy-config` writes."""
+    found = snippet(notes(helm, chart, {"ports": {"extproc": 19002}}))
+    wanted = Attachment(addresses=("guard-safeguards-extproc.mesh.svc:19002",))
+    settings = found["http_filters"][0]["typed_config"]
+    del settings["@type"]
+    assert ext_proc(wanted) == ParseDict(settings, ExternalProcessor())
+    assert cluster(wanted) == ParseDict(found["clusters"][0], Cluster())
 
 
 def test_snippet_fails_closed(helm: Helm, chart: Path) -> None:

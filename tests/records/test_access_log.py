@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc.local.envoy import load
 from safeguards_extproc.records.access_log import Line, line_of
-from tests.envoy.test_configs import ROOT, manager_of
+from tests.attach.pasted import DEMO, manager_of
 
 LINE = {
     "time": "2026-01-31T09:00:00.123Z",
@@ -60,6 +60,6 @@ def test_any_json_is_a_line_or_none(found: object) -> None:
 
 def test_the_demo_logs_what_is_read_here() -> None:
     """envoy/demo.yaml names time, status, details, flags and our metadata."""
-    format_ = manager_of(load(ROOT / "demo.yaml"))["access_log"][0]["typed_config"]["log_format"]["json_format"]
+    format_ = manager_of(load(DEMO))["access_log"][0]["typed_config"]["log_format"]["json_format"]
     assert {"time", "status", "details", "flags", "safeguards"} <= set(format_)
     assert "%DYNAMIC_METADATA(safeguards)%" == format_["safeguards"]

@@ -17,7 +17,7 @@ transport_socket:
           - {san_type: DNS, matcher: {exact: {{ include "safeguards-extproc.host" . }}}}
 {{- end -}}
 
-{{/* What Envoy needs, printed by NOTES.txt; a test compares it with envoy/snippets/static-full-duplex.yaml. */}}
+{{/* What Envoy needs, printed by NOTES.txt; a test compares it with what `envoy-config` writes. */}}
 {{- define "safeguards-extproc.envoy" -}}
 http_filters:
   - name: envoy.filters.http.ext_proc
@@ -43,14 +43,13 @@ http_filters:
         receiving_namespaces:
           untyped: [safeguards] # unset, Envoy drops the verdict before the access log sees it
       mutation_rules:
-        allow_all_routing: {value: false} # the filter chooses no host, scheme or method
-        allow_envoy: {value: false} # nor an x-envoy-* header
-        disallow_is_error: {value: true} # a forbidden change is an error to see, not a silence
+        allow_all_routing: false # the filter chooses no host, scheme or method
+        allow_envoy: false # nor an x-envoy-* header
+        disallow_is_error: true # a forbidden change is an error to see, not a silence
 
 clusters:
   - name: safeguards
     type: STRICT_DNS # one address per pod
-    dns_refresh_rate: 5s
     connect_timeout: 1s
     lb_policy: LEAST_REQUEST # streams last as long as answers do: take the process with the fewest
     load_assignment:
