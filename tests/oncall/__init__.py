@@ -1,0 +1,1 @@
+"""What reaches whoever is on call: alerts, their pages, dashboards."""
