@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -52,21 +54,24 @@ def unknown(text: str) -> set[str]:
     known = {row.name for row in METRICS} | {alert["alert"] for alert in alerts()}
     named = set(re.findall(r"\bsafeguards_[a-z_]+|\bSafeguards[A-Z]\w+", text))
     metrics = {re.sub(r"_(bucket|count|sum)$", "", name) if name not in known else name for name in named}
-    group = typer.main.get_command(app)
     commands = set(re.findall(r"safeguards-extproc ([a-z]+(?: [a-z]+)?)", text))
     options = set(re.findall(r"`(--[a-z-]+)", text))
-    serve = {option for parameter in group.commands["serve"].params for option in parameter.opts}
-    return (metrics - known) | {each for each in commands if not is_command(each)} | (options - serve)
+    serve = {option for parameter in command("serve").params for option in parameter.opts}
+    return (metrics - known) | {each for each in commands if not exists(each)} | (options - serve)
 
 
-def is_command(text: str) -> bool:
-    """Whether the command line has it."""
-    group = typer.main.get_command(app)
-    for word in text.split():
-        group = getattr(group, "commands", {}).get(word)
-        if group is None:
-            return False
-    return True
+def command(words: str) -> Any:
+    """The command of our command line; KeyError if there is none."""
+    found: Any = typer.main.get_command(app)
+    for word in words.split():
+        found = getattr(found, "commands", {})[word]
+    return found
+
+
+def exists(words: str) -> bool:
+    with contextlib.suppress(KeyError):
+        return command(words) is not None
+    return False
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
