@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from safeguards_extproc.detectors.based import base85, base_n
-from safeguards_extproc.detectors.decoding import DECODERS, hexadecimal
+from safeguards_extproc.detectors.decoding import DECODERS
 from safeguards_extproc.detectors.expression import Expression
 from safeguards_extproc.detectors.folding import fold
 from safeguards_extproc.detectors.readings import READINGS, joined, leet
-from safeguards_extproc.detectors.sieve import Sieve, relaxed
+from safeguards_extproc.detectors.sieve import Sieve
 
 MOST = 8
 """Views of one text, itself counted."""
@@ -43,25 +43,20 @@ _FOLDED = (
 """What folding may change: not punctuation, CJK, emoji, or a text that is all in one other script."""
 
 _STEPS = (fold, *(decoder for _, decoder in DECODERS))
-
-
-def _first(trigger: str, step: object) -> str:
-    """What to look for before the trigger itself."""
-    if step is base85:
-        return "[!-~]{20}"
-    # Relaxed, the letters of base64 are in every text; as it is, its trigger counts nothing but them.
-    return trigger if step is base_n else relaxed(trigger)
-
-
 TRIGGERS = (_FOLDED, *(trigger for trigger, _ in (*DECODERS, *READINGS)))
-_FIRST = (_first(_FOLDED, fold), *(_first(trigger, step) for trigger, step in (*DECODERS, *READINGS)))
-_SIEVE = Sieve(_FIRST)
-_EXACT = [None if first == trigger else Expression(trigger) for first, trigger in zip(_FIRST, TRIGGERS, strict=True)]
+
+_RUNS = tuple(index for index, step in enumerate(_STEPS) if step in (base85, base_n))
+"""What is told by the length of a run. Together with what else is counted, runs have more states than memory holds."""
+
+_SIGNS = tuple(index for index in range(len(TRIGGERS)) if index not in _RUNS)
+_SIGN = Sieve([TRIGGERS[index] for index in _SIGNS])
+_RUN = Sieve(["[!-~]{20}" if _STEPS[index] is base85 else TRIGGERS[index] for index in _RUNS])
+_LATER = {_STEPS.index(base85): Expression(TRIGGERS[_STEPS.index(base85)])}
 """The triggers again, where the sieve says yes too often."""
 
-_TELLING: frozenset[object] = frozenset((base85, hexadecimal, leet))
-"""Steps and readings that find out sooner than their triggers whether there is anything for them: they go first. (In
-a text that is not ASCII few letters are theirs, and the triggers say so soonest.)"""
+_VISIBLE = bytes(b"x"[0] if b"!"[0] <= sign <= b"~"[0] else 0 for sign in range(256))
+_LONG = b"x" * 16
+"""No shorter run is one of `_RUNS`, unless a sign of equality ends it."""
 
 _ALL = range(len(TRIGGERS))
 
@@ -126,16 +121,19 @@ class Seen:
     __slots__ = ("_data", "may", "text")
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text, self._data = text, b""
+        self.may: Sequence[int] = _ALL
         try:
-            self._data = text.encode()
-            self.may: Sequence[int] = _SIEVE.may(self._data)
+            self._data = data = text.encode()
         except UnicodeEncodeError:
-            self._data, self.may = b"", _ALL
+            return
+        self.may = [_SIGNS[index] for index in _SIGN.may(data)]
+        if _LONG in data.translate(_VISIBLE) or b"=" in data:
+            self.may = sorted((*self.may, *(_RUNS[index] for index in _RUN.may(data))))
 
     def triggers(self, index: int) -> bool:
         """Whether one of those that may match does; all match what is no Unicode."""
-        exact = _EXACT[index]
+        exact = _LATER.get(index)
         return exact is None or self.may is _ALL or exact.matches(self._data)
 
 
@@ -145,12 +143,9 @@ def _decoded(seen: Seen) -> tuple[str, Seen]:
         text = seen.text
         for index in seen.may:
             if index < len(_STEPS):
-                step = _STEPS[index]
-                if step in _TELLING and text.isascii():
-                    changed = step(text)
-                    text = changed if changed != text and seen.triggers(index) else text
-                elif seen.triggers(index):
-                    text = step(text)
+                changed = _STEPS[index](text)
+                if changed != text and seen.triggers(index):
+                    text = changed
         if text == seen.text:
             break
         seen = Seen(text)
@@ -162,12 +157,7 @@ def _readings(plain: str, seen: Seen) -> list[str]:
     for index in seen.may:
         if index >= len(_STEPS):
             reading = READINGS[index - len(_STEPS)][1]
-            if reading not in _TELLING and not seen.triggers(index):
-                continue
-            views = reading(plain)
-            if views and reading in _TELLING and not seen.triggers(index):
-                continue
-            for view in views:
+            for view in reading(plain):
                 found.append(view)
                 if reading is joined:
                     found.extend(leet(view))
