@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import string
 
-# Characters of UTF-8 that begin and go on as they may, the last one cut; or a zero that may be half of UTF-16's.
-_BEGINS = re.compile(rb"(?s)(?:[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]{1,3})*+[\xc2-\xf4]?\Z|.?\x00").match
+# Characters of UTF-8 that begin and go on as they may, the last one cut; or a zero that may be half of UTF-16's, and
+# what would be the half before it.
+_BEGINS = re.compile(rb"(?s)(?:[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]{1,3})*+[\xc2-\xf4]?\Z|.?(?:\x00|\Z)").match
 
 
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\n\r\t"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.detectors.readable import as_text, may_begin
@@ -43,6 +43,7 @@ TEXTS = st.text(min_size=3, max_size=12).flatmap(
 
 
 @given(TEXTS, st.integers(1, 8))
+@example("¡000".encode("utf-16-le"), 1)
 @settings(max_examples=200, deadline=None)
 def test_a_text_begins_as_one(data: bytes, size: int) -> None:
     """Wherever it is cut."""
