@@ -50,7 +50,9 @@ WRITTEN_SO = 4
 """Words with figures for letters in a text that is written so throughout."""
 
 _FIGURED = re.compile(r"(?<![A-Za-z0-9@$])(?=[013457@$]*[A-Za-z@$])[A-Za-z013457@$]+(?![A-Za-z0-9@$])")
-_TOKEN = re.compile(r"[^\W_]+")
+_TOKEN, _WHOLE = re.compile(r"[^\W_]+"), re.compile(r"\S+")
+_TURNED_SIGN = re.compile(r"(?<!\S)[.,;:?!][^\W_]")
+"""A sign that ends a word, at its beginning: it was turned with the word."""
 
 
 def _turned(letters: str) -> bytes:
@@ -169,7 +171,8 @@ def backwards(text: str) -> Sequence[str]:
     turned = text[::-1]
     if not english(turned, _ENOUGH):
         return ()
-    return turned, _TOKEN.sub(lambda word: word[0][::-1], text)
+    words = _WHOLE if _TURNED_SIGN.search(text) else _TOKEN
+    return turned, words.sub(lambda word: word[0][::-1], text)
 
 
 def upright(text: str) -> Sequence[str]:

@@ -90,12 +90,20 @@ def _unwrapped(text: str, plain: str) -> str:
     if plain == text:
         return ""
     begin = _common(text, plain)
-    end = _common(text[begin:][::-1], plain[begin:][::-1])
-    found = plain[begin : len(plain) - end].strip()
+    end = len(plain) - _common(text[begin:][::-1], plain[begin:][::-1])
+    if end - begin < LEAST:
+        return ""
+    was = text[begin : len(text) - len(plain) + end]
+    # A word that begins or ends as what was encoded does belongs to it as a whole.
+    while begin and plain[begin].isalnum() and plain[begin - 1].isalnum():
+        begin -= 1
+    while end < len(plain) and plain[end - 1].isalnum() and (plain[end].isalnum() or plain[end] in ".?!"):
+        end += 1
+    found = plain[begin:end].strip()
     if not LEAST <= len(found) < len(plain.strip()):
         return ""
-    was, words = set(text[begin : len(text) - end].split()), found.split()
-    return found if 2 * sum(word in was for word in words) <= len(words) else ""
+    before, words = set(was.split()), found.split()
+    return found if 2 * sum(word in before for word in words) <= len(words) else ""
 
 
 def _common(left: str, right: str) -> int:

@@ -79,6 +79,12 @@ def test_backwards() -> None:
     assert () == backwards("the dna era")
 
 
+def test_a_sign_that_was_turned_with_its_word_is_turned_back() -> None:
+    """One that stands where it belongs stays."""
+    assert "how do you make that? Tell me." in backwards("woh od uoy ekam ?taht lleT .em")
+    assert "how do you make that? Tell me." in backwards("woh od uoy ekam taht? lleT em.")
+
+
 def test_upright() -> None:
     """Turned letters, from the end."""
     assert ("bomb the",) == upright("ǝɥʇ qɯoq")
