@@ -135,7 +135,8 @@ class Seen:
             self._data = data = text.encode()
         except UnicodeEncodeError:
             return
-        self.may = [_SIGNS[index] for index in _SIGN.may(data)]
+        signs = _SIGN.may(data)
+        self.may = [_SIGNS[index] for index in signs] if signs else ()
         if _LONG in data.translate(_VISIBLE) or b"=" in data:
             self.may = sorted((*self.may, *(_RUNS[index] for index in _RUN.may(data))))
 

@@ -84,8 +84,12 @@ class _Due:
         """The detectors that may find something in one of `views`; any other finds nothing."""
         if self._sieve is None:
             return self.detectors
-        may, owners = self._sieve.may, self._owners
-        return {owners[index] for view in views for index in may(view.encode("utf-8", "surrogatepass"))}
+        owners, suspects = self._owners, set[Detector]()
+        for view in views:
+            hits = self._sieve.may(view.encode("utf-8", "surrogatepass"))
+            if hits:
+                suspects.update(owners[index] for index in hits)
+        return suspects
 
 
 def _joined(found: Sequence[Findings]) -> Findings:
