@@ -59,7 +59,7 @@ _ALNUM = string.ascii_letters + string.digits
 _LETTERS = string.ascii_letters.encode()
 _ASCII = bytes(range(0x80))
 _ASCII_LETTER = re.compile("[A-Za-z]")
-_SURROGATE = re.compile("[\ud800-\udfff]+")
+_SURROGATE = re.compile(r"[\ud800-\udfff]+")
 _KEPT = frozenset("™℠№½¼¾²³ªº")
 
 

@@ -80,7 +80,7 @@ def _keywords(label: str, keywords: list[str], flags: str, *, whole: bool, where
     for index, word in enumerate(keywords):
         if not word.strip():
             raise ConfigError("an empty keyword", where=f"{where}[{index}]", hint="remove it")
-        if any("\ud800" <= char <= "\udfff" for char in word):
+        if any(0xD800 <= ord(char) <= 0xDFFF for char in word):
             raise ConfigError("a lone surrogate", where=f"{where}[{index}]", hint="write the character itself")
         if len(word) > LONGEST:
             raise ConfigError("a keyword is too long", where=f"{where}[{index}]", hint=f"at most {LONGEST} characters")

@@ -37,7 +37,7 @@ def verdicts(leaves: Leaves, members: Mapping[str, object], path: Path, names: f
 def data_sources(leaves: Leaves, body: Mapping[str, object]) -> None:
     """What a request says of its sources: `role_information` is a system instruction. What the server finds there is
     not in the body, so it is unread: "documents"."""
-    for name in sorted(DATA_SOURCES & body.keys()):
+    for name in sorted(DATA_SOURCES.intersection(body)):
         sources = body[name]
         if sources:
             leaves.unread.add("documents")
@@ -58,6 +58,6 @@ def data_sources(leaves: Leaves, body: Mapping[str, object]) -> None:
 
 def context(leaves: Leaves, value: Mapping[str, object], path: Path, name: str) -> None:
     """A message's `context`: the documents found are a tool's results, what was searched for is the model's."""
-    for member in sorted(_FOUND & value.keys()):
+    for member in sorted(_FOUND.intersection(value)):
         leaves.tree((Kind.TOOL, name + ".context"), value[member], (*path, member), _FOUND_IDENTIFIERS)
     leaves.rest((Kind.OTHER, name + ".context"), value, path, _FOUND, frozenset())

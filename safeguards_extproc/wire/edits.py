@@ -43,8 +43,9 @@ def apply(body: bytes, edits: Sequence[Edit], *, erase: Collection[Path] = ()) -
         span = found.get(places[path])
         if span is None:
             raise MalformedBody("shape")
-        literal = body[slice(*span)].decode()
-        splices.append((*span, _changed(literal, changes, decoded=path[-1] == DECODED).encode()))
+        start, end = span
+        literal = body[start:end].decode()
+        splices.append((start, end, _changed(literal, changes, decoded=path[-1] == DECODED).encode()))
     return splice(body, splices)
 
 

@@ -42,7 +42,8 @@ def read(body: bytes, boundary: bytes) -> Document:
     leaves, fields = Leaves(), {}
     found = parts(body, boundary)
     for index, part in enumerate(found):
-        content = body[slice(*part.at)]
+        start, end = part.at
+        content = body[start:end]
         if not _NAME(part.name):
             leaves.alone(FIELDS, part.name, ("parts", index, "name"))
         if part.filename is None:

@@ -27,7 +27,7 @@ from safeguards_extproc.wire.leaves import Leaves
 Facts = dict[str, int | float | bool | str]
 ERROR: Channel = (Kind.ERROR, "error")
 
-CHUNK_FIELDS = both("usageMetadata modelVersion responseId createTime")
+CHUNK_FIELDS: frozenset[str] = both("usageMetadata modelVersion responseId createTime")
 """Top-level members of an answer in which the server names itself; never the model's words."""
 
 REPLICAS = both("logprobsResult")

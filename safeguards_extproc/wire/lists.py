@@ -32,9 +32,10 @@ def without(body: bytes, path: Path, length: int, gone: Collection[int], counts:
         raise MalformedBody("shape")
     splices = list(_gaps(spans, gone))
     for count in counts:
-        if count in found and (number := _NUMBER(body[slice(*found[count])])) is not None:
+        start, end = found.get(count, (0, 0))
+        if (number := _NUMBER(body[start:end])) is not None:
             left = max(int(number[2]) - len(set(gone)), 0)
-            splices.append((*found[count], b"%s%d%s" % (number[1], left, number[3])))
+            splices.append((start, end, b"%s%d%s" % (number[1], left, number[3])))
     return edits.splice(body, splices)
 
 

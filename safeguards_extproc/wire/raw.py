@@ -20,7 +20,8 @@ def fill(body: bytes, raw: Sequence[Segment], segments: list[Segment]) -> None:
     found = spans(body, [segment.path for segment in raw])
     instead: dict[int, list[Segment]] = {}
     for segment in raw:
-        written = body[slice(*found[segment.path])]
+        start, end = found[segment.path]
+        written = body[start:end]
         if b"\\u" in written:
             leaves = Leaves()
             leaves.tree(segment.channel, loads(written), segment.path, words=frozenset())

@@ -14,9 +14,9 @@ from safeguards_extproc.core.text import Channel, Kind, Path
 from safeguards_extproc.wire import openai_read
 from safeguards_extproc.wire.leaves import SCHEMA_IDENTIFIERS, SCHEMA_WORDS, Leaves, words
 
-FIELDS = openai_read.FIELDS
+FIELDS: Channel = openai_read.FIELDS
 
-IDENTIFIERS = words(
+IDENTIFIERS: frozenset[str] = words(
     "type id object role status phase detail mode ttl call_id item_id file_id container_id approval_request_id "
     "caller_id conversation_id previous_response_id server_label namespace created_by fingerprint execution effort "
     "model size quality background output_format button action code reason connector_id"

@@ -25,7 +25,7 @@ _TEMPLATE_IDENTIFIERS = words("reasoning_effort")
 _DOCUMENT_IDENTIFIERS = words("id doc_id document_id")
 _LOGPROB = frozenset(("logprob", "rank", "decoded_token"))
 
-REQUEST_KNOWN = _TEMPLATES | _GRAMMARS | _UNREAD.keys() | {"documents"}
+REQUEST_KNOWN = _TEMPLATES | _GRAMMARS | frozenset(_UNREAD) | {"documents"}
 """Members that `request` reads."""
 
 
