@@ -1,12 +1,15 @@
 """Where sealed records lie: a folder, or a bucket of S3, Google Cloud Storage or Azure.
 
 The one rule: a file is there whole or not at all. On a disk it is written beside its place and renamed when the disk
-has it; an object store shows an object when its upload is complete.
+has it; S3 and Google show an object when its upload is complete; Azure shows an empty one before, so there it is
+uploaded beside its place, and copied when it is whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,17 +37,24 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Store:
     """`files` is rooted in the store. `folder` is its place on this machine's disk, None elsewhere. `url` names it
-    without what its query says (keys, endpoints). All methods raise OSError."""
+    without what its query says (keys, endpoints). All methods raise OSError.
+
+    `flat`: it tells of no folder that has no object of its own, as Google's API does when pyarrow asks it; folders are
+    then known by the files in them. `early`: it shows an object before its upload is complete."""
 
     url: str
     files: Any
     folder: Path | None
+    flat: bool = False
+    early: bool = False
 
     def put(self, path: str, data: bytes | memoryview | pa.Buffer) -> None:
         """Write a file, in the place of one of that name. It is durable when this returns."""
         if self.folder is None:
-            with self.files.open_output_stream(path, compression=None) as stream:
-                stream.write(data)
+            if self.early:
+                self._put_beside(path, data)
+            else:
+                self._upload(path, data)
             return
         place = self.folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +65,19 @@ class Store:
             os.fsync(file.fileno())
         part.rename(place)
         _sync(place.parent)
+
+    def _put_beside(self, path: str, data: bytes | memoryview | pa.Buffer) -> None:
+        part = f"{path}.{secrets.token_hex(8)}{PART}"
+        try:
+            self._upload(part, data)
+            self.files.copy_file(part, path)
+        finally:
+            with contextlib.suppress(OSError):
+                self.files.delete_file(part)
+
+    def _upload(self, path: str, data: bytes | memoryview | pa.Buffer) -> None:
+        with self.files.open_output_stream(path, compression=None) as stream:
+            stream.write(data)
 
     def get(self, path: str) -> bytes:
         """All of a file. FileNotFoundError if there is none."""
@@ -68,8 +91,12 @@ class Store:
 
     def folders(self, path: str = "") -> list[str]:
         """The names of the folders in a folder, in order; none where it does not exist."""
-        found = self.files.get_file_info(fs.FileSelector(path, allow_not_found=True))
-        return sorted(info.base_name for info in found if info.type is fs.FileType.Directory)
+        found = self.files.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=self.flat))
+        if not self.flat:
+            return sorted(info.base_name for info in found if info.type is fs.FileType.Directory)
+        below = len(path) + 1 if path else 0
+        split = (str(info.path)[below:].partition("/") for info in found)
+        return sorted({name for name, slash, _ in split if slash})
 
     def all(self, path: str = "") -> Iterator[Entry]:
         """Every file in a folder and below, in the order of paths; none where it does not exist."""
@@ -96,7 +123,8 @@ def open_store(url: str) -> Store:
         files, root = fs.FileSystem.from_uri(url)
     except (OSError, ValueError, NotImplementedError) as error:
         raise ConfigError(f"cannot be used: {str(error).replace(url, plain)}", where=plain) from None
-    return Store(plain, fs.SubTreeFileSystem(root, files), None)
+    flat, early = parts.scheme in ("gs", "gcs"), parts.scheme in ("abfs", "abfss")
+    return Store(plain, fs.SubTreeFileSystem(root, files), None, flat=flat, early=early)
 
 
 def _sync(folder: Path) -> None:

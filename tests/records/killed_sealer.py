@@ -24,7 +24,7 @@ from safeguards_extproc.records.stores import open_store
 from tests.records.sealing import EPOCH, Key, in_spool, in_store, key, record, segment
 
 WATCHED = {module.__file__ for module in (seal, segments, stores)}
-STEPS = {"seal", "_seal_one", "_publish", "put", "_sync", "recover", "_close", "free"}
+STEPS = {"seal", "_seal_one", "_publish", "put", "_put_beside", "_upload", "_sync", "recover", "_close", "free"}
 """The functions that change something, or call what does; a kill in another is one before what comes next."""
 
 

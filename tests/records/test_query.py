@@ -13,7 +13,7 @@ from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.records.query import BY, REFUSED, Records, Span, top
 from safeguards_extproc.records.seal import seal
 from safeguards_extproc.records.stores import Store, open_store
-from tests.records.object_store import s3
+from tests.records.object_store import CLOUDS
 from tests.records.sealing import record, segment
 
 pytestmark = pytest.mark.long
@@ -34,7 +34,7 @@ def exchanges() -> list[Record]:
     return found
 
 
-@pytest.fixture(scope="module", params=["folder", "s3"])
+@pytest.fixture(scope="module", params=["folder", *(pytest.param(cloud, marks=pytest.mark.real) for cloud in CLOUDS)])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """The exchanges, sealed into a store of each kind."""
     folder = tmp_path_factory.mktemp("query")
@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "folder":
         yield sealed(folder, str(folder / "sealed"))
     else:
-        with s3() as url:
+        with CLOUDS[request.param]() as url:
             yield sealed(folder, url)
 
 

@@ -1,4 +1,4 @@
-"""A store behaves the same on a disk and behind S3's API."""
+"""A store behaves the same on a disk and behind each cloud's API."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.records.stores import Entry, Store, open_store
-from tests.records.object_store import s3
+from tests.records.object_store import CLOUDS
 
 pytestmark = pytest.mark.long
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", *(pytest.param(cloud, marks=pytest.mark.real) for cloud in CLOUDS)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store of each kind."""
     if request.param == "folder":
         yield open_store(str(tmp_path / "sealed"))
     else:
-        with s3() as url:
+        with CLOUDS[request.param]() as url:
             yield open_store(url)
 
 
