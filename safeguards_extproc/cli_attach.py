@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from safeguards_extproc import cli_say
 from safeguards_extproc.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,6 +91,48 @@ def envoy_config(
     for name, document in _named(mesh, documents):
         (out / name).write_text(stream([document]))
         typer.echo(str(out / name))
+
+
+def doctor(
+    envoy: Annotated[str, typer.Option(help="The admin interface of a running Envoy.")] = "http://127.0.0.1:9901",
+    cluster: Annotated[
+        str, typer.Option(help="The filter's cluster; without it, what looks like ours, else every ext_proc filter.")
+    ] = "",
+    streams: Annotated[int, typer.Option(help="The most answers that will live at once.")] = 1025,
+    drain_delay: Annotated[float, typer.Option(help="The filter's --drain-delay, seconds.")] = 5.0,
+    accept: Annotated[
+        list[str] | None, typer.Option(help="A check whose finding is meant to be so; repeat it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Say what is wrong with how a running Envoy is attached; ends with 1 if traffic goes unread, or breaks."""
+    from safeguards_extproc.doctor import CHECKS, examine
+    from safeguards_extproc.doctor.finding import Level
+    from safeguards_extproc.doctor.look import ask
+    from safeguards_extproc.doctor.seen import seen
+
+    accepted = set(accept or ())
+    if unknown := accepted - {check.code for check in CHECKS}:
+        raise ConfigError(f"no such check: {', '.join(sorted(unknown))}", where="--accept")
+    examined = examine(seen(*ask(envoy), wanted=cluster, streams=streams, drain_s=drain_delay))
+    rows = [
+        {
+            "check": check.code,
+            "asks": check.asks,
+            "result": "accepted" if check.code in accepted else str(check.level),
+            "where": found.where,
+            "what": found.what,
+            "remedy": check.remedy,
+        }
+        if found
+        else {"check": check.code, "asks": check.asks, "result": "ok"}
+        for check, findings in examined
+        for found in findings or (None,)
+    ]
+    counted = {level: sum(row["result"] == level for row in rows) for level in Level}
+    title = f"{envoy}: {len(CHECKS)} checks, {counted[Level.WRONG]} wrong, {counted[Level.CARE]} to take care of"
+    cli_say.rows(title, rows, ("check", "asks", "result", "where", "what", "remedy"), as_json=as_json)
+    raise typer.Exit(1 if counted[Level.WRONG] else 0)
 
 
 def _named(mesh: str, documents: list[Document]) -> list[tuple[str, Document]]:

@@ -115,14 +115,20 @@ def start(document: Mapping[str, Any], addresses: Addresses, folder: Path, *, wo
     argv += ["--file-flush-interval-msec", "200"]  # who looks into the access log looks now: the default is 10 s
     part = processes.start("envoy", argv, folder / "envoy.log", hint="its configuration is envoy.json beside the log")
     try:
-        processes.wait(part, admin_file.exists, timeout_s=20)
-        admin = admin_file.read_text().strip()
-        processes.wait(part, lambda: get(admin, "/ready")[0] == 200, timeout_s=20)
+        admin = ready(part, admin_file)
         processes.wait(part, lambda: healthy(admin, FILTER_CLUSTER), timeout_s=60)
         return Envoy(part, f"http://{listener(admin)}", admin)
     except BaseException:
         processes.stop(part)
         raise
+
+
+def ready(part: Part, admin_file: Path) -> str:
+    """The admin address that a starting Envoy writes into a file, once it is live; PartFailed if it never is."""
+    processes.wait(part, lambda: admin_file.exists() and bool(admin_file.read_text()), timeout_s=20)
+    admin = admin_file.read_text().strip()
+    processes.wait(part, lambda: get(admin, "/ready")[0] == 200, timeout_s=20)
+    return admin
 
 
 def listener(admin: str) -> str:

@@ -62,8 +62,7 @@ def test_a_renewed_certificate_is_taken_without_a_restart(tmp_path: Path) -> Non
     argv = [envoy.binary(), "-c", str(config), "--admin-address-path", str(admin_file), "--disable-hot-restart"]
     part = processes.start("envoy", [*argv, "--concurrency", "1", "-l", "warning"], tmp_path / "envoy.log")
     try:
-        processes.wait(part, admin_file.exists, timeout_s=20)
-        admin = admin_file.read_text().strip()
+        admin = envoy.ready(part, admin_file)
 
         def serials() -> set[str]:
             rows = json.loads(envoy.get(admin, "/certs")[1] or "{}").get("certificates", [])
