@@ -31,7 +31,10 @@ from safeguards_extproc.adapters.listener import Address, check_apart, parse
 from safeguards_extproc.adapters.policy_store import PolicyStore
 from safeguards_extproc.adapters.reader import PROGRAM, Reader
 from safeguards_extproc.adapters.server import Server, ServerSettings
+from safeguards_extproc.adapters.shared import Exchange as Played
 from safeguards_extproc.adapters.shared import Shared, StreamLimits
+from safeguards_extproc.adapters.shed import Sheds
+from safeguards_extproc.adapters.shedding import Shedding
 from safeguards_extproc.adapters.syncing import Sync, Syncing, SyncSettings
 from safeguards_extproc.adapters.tls import Certificates, TlsFiles
 from safeguards_extproc.adapters.triton import TritonScorer, TritonSettings
@@ -180,9 +183,15 @@ def build(settings: Settings, worker: int | None = None) -> App:
         total_held_bytes=settings.max_held_bytes, streams=settings.max_streams, max_stream_s=settings.max_stream_s
     )
 
-    def begin(opened: Opened, at: float) -> Exchange:
-        policy = policies.current
-        return Exchange(policy, wire, new_id(), opened, at, askers.of(policy))
+    sheds = Sheds()
+
+    def begin(opened: Opened, at: float) -> Played:
+        policy, id = policies.current, new_id()
+
+        def whole() -> Exchange:
+            return Exchange(policy, wire, id, opened, at, askers.of(policy))
+
+        return sheds.begin(policy, id, opened, whole) if opened.overloaded else whole()
 
     reader = Reader([sys.executable, "-m", PROGRAM, wire.__name__], erred=lambda: metrics.fault("reader"))
     escalations = Escalations(metrics)
@@ -191,6 +200,8 @@ def build(settings: Settings, worker: int | None = None) -> App:
     joined = join(settings, policies, metrics, health)
     shared.accounts = joined.accounts
     metrics.watch_held(lambda: shared.held)
+    shedding = Shedding(settings.shed_above_ms / 1000, metrics.waited)
+    shared.sheds = lambda: shedding.sheds(time.monotonic())
     metrics.limits(limits.streams, limits.total_held_bytes)
     server = Server(
         shared,
@@ -203,6 +214,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
             drain_limit_s=settings.drain_limit_s,
         ),
         _certificates(settings, metrics),
+        shedding,
     )
     at = places.get("--metrics")
     kept_in = {"records": settings.records and settings.records.parent, "spool": settings.spool}

@@ -143,6 +143,13 @@ def serve(
     max_held_bytes: Annotated[
         int, typer.Option(help="Bytes held in all streams; then new ones are refused.", envvar=_env("MAX_HELD_BYTES"))
     ] = 1 << 30,
+    shed_above_ms: Annotated[
+        int,
+        typer.Option(
+            help="Where messages wait longer, what begins is `overloaded`: policy says what that means; 0 never.",
+            envvar=_env("SHED_ABOVE_MS"),
+        ),
+    ] = 250,
     redis: Annotated[
         list[str] | None,
         typer.Option(help="Shared limits and standings, redis://…; repeat it for a cluster.", envvar=_env("REDIS")),
@@ -194,6 +201,7 @@ def serve(
         max_stream_s=max_stream,
         max_streams=max_streams,
         max_held_bytes=max_held_bytes,
+        shed_above_ms=shed_above_ms,
         redis=tuple(redis or ()),
         ledger=ledger,
         capture=capture,

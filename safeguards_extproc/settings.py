@@ -28,9 +28,10 @@ class Settings:
     name `producer`, by default this host, and `region`, and have the fields of `mask` emptied. `sync_records` says when
     a spooled record has to be on the disk. `identity_keys` is a file with the keys of pseudonyms.
     `tls_client_ca` makes TLS mutual. `drain_delay_s` is how long Envoy has to notice that health says no;
-    `drain_limit_s` how long streams may then go on. `redis` is where filters share limits and standings: one
-    URL, or several nodes of a cluster; `ledger` is a database that a single worker without Redis keeps itself. What the
-    policy lets be captured goes into the folder `capture`, of at most `capture_bytes`, under a key of `capture_key`.
+    `drain_limit_s` how long streams may then go on. What begins while Envoy's messages wait longer than `shed_above_ms`
+    (0: however long) is shed, as the policy says of `overloaded`. `redis` is where filters share limits and standings:
+    one URL, or several nodes of a cluster; `ledger` is a database that a single worker without Redis keeps itself. What
+    the policy lets be captured goes into the folder `capture`, of at most `capture_bytes`, by a key of `capture_key`.
     """
 
     policy: Path
@@ -59,6 +60,7 @@ class Settings:
     max_stream_s: float = 3600.0
     max_streams: int = 20_000
     max_held_bytes: int = 1 << 30
+    shed_above_ms: int = 250
     redis: tuple[str, ...] = ()
     ledger: str = ""
     capture: Path | None = None
@@ -86,7 +88,7 @@ class Settings:
             raise ConfigError("not a name of a region", where="--region", hint=hint)
         if self.workers < 1:
             raise ConfigError("at least one worker is needed", where="--workers", hint="one per core is a good start")
-        for name in ("drain_delay_s", "drain_limit_s"):
+        for name in ("drain_delay_s", "drain_limit_s", "shed_above_ms"):
             if getattr(self, name) < 0:
                 raise ConfigError("cannot be negative", where="--" + name.removesuffix("_s").replace("_", "-"))
 

@@ -51,6 +51,7 @@ METRICS = tuple(
         ("streams_refused_total", "Streams that were not taken at all.", ("reason",), ()),
         ("stream_seconds", "How long ext_proc streams lived.", (), LONG),
         ("drain_ends_timestamp_seconds", "When streams that are still open are cut; 0 without a drain.", (), ()),
+        ("wait_seconds", "How long Envoy's messages waited to be heard.", (), FAST),
         ("loop_lag_seconds", "How late the event loop woke, looked at once a second.", (), FAST),
         ("held_bytes", "Bytes of bodies held back in all streams.", (), ()),
         ("held_limit_bytes", "Bytes of bodies that may be held back before streams are refused.", (), ()),
@@ -263,6 +264,10 @@ class Metrics(Collector):
     def draining(self, ends: float) -> None:
         """Streams that are open at that Unix time are cut."""
         self._of["drain_ends_timestamp_seconds"].set(ends)
+
+    def waited(self, seconds: float) -> None:
+        """A message waited so long to be heard."""
+        self._of["wait_seconds"].observe(seconds)
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop woke so late."""

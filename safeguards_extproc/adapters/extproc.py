@@ -176,7 +176,7 @@ def encode(effect: Answer) -> bytes:
         case SendTrailers():
             message = _TRAILERS[effect.direction is _RESPONSE]
         case Refuse():
-            message = _refusal(effect)
+            message = effect.encoded or _refusal(effect)
     return message + _metadata(effect.metadata) if effect.metadata else message
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import cast
@@ -15,6 +17,7 @@ from typing import cast
 import structlog
 
 from safeguards_extproc.adapters.listener import Address, binding
+from safeguards_extproc.adapters.shedding import EVERY_S, Shedding
 from safeguards_extproc.adapters.tls import Certificates
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.rpc.call import Call, Owner
@@ -22,6 +25,9 @@ from safeguards_extproc.rpc.connection import Connection, Limits
 
 UNWRITTEN = 1 << 20
 """Bytes that may wait for a socket before answers wait in their calls."""
+
+PINGS = 64
+"""Of a connection, that may be on their way."""
 
 BACKLOG = 512
 """Connections that wait to be accepted."""
@@ -33,10 +39,10 @@ Methods = Mapping[str, Callable[[Call], Owner | None]]
 
 
 class RpcServer:
-    """Serves `methods` on every address that it listens on."""
+    """Serves `methods` on every address that it listens on. `shedding` hears how long messages wait."""
 
-    def __init__(self, methods: Methods, limits: Limits | None = None) -> None:
-        self._methods, self._limits = methods, limits or Limits()
+    def __init__(self, methods: Methods, limits: Limits | None = None, shedding: Shedding | None = None) -> None:
+        self._methods, self._limits, self.shedding = methods, limits or Limits(), shedding
         self._servers: list[asyncio.Server] = []
         self._paths: list[tuple[str, tuple[int, int]]] = []
         self._peers: set[_Peer] = set()
@@ -104,9 +110,9 @@ class RpcServer:
         self._peers.discard(peer)
         self._left.set()
 
-    def connection(self, wake: Callable[[], None]) -> Connection:
+    def connection(self, wake: Callable[[], None], answered: Callable[[], None]) -> Connection:
         """A new one, of this server's calls and limits."""
-        return Connection(self.route, wake, self._limits)
+        return Connection(self.route, wake, self._limits, answered)
 
 
 class _Peer(asyncio.Protocol):
@@ -114,7 +120,10 @@ class _Peer(asyncio.Protocol):
 
     def __init__(self, server: RpcServer) -> None:
         self._server, self._loop = server, asyncio.get_running_loop()
-        self._connection = server.connection(self._soon)
+        self._connection = server.connection(self._soon, self._answered)
+        self._shedding = server.shedding
+        self._pings: deque[float] = deque()
+        self._pinged = 0.0
         self._transport: asyncio.Transport
         self._full = False
 
@@ -131,6 +140,8 @@ class _Peer(asyncio.Protocol):
             log.error("connection failed", error=type(error).__name__)
             self._transport.abort()
         else:
+            if self._shedding is not None:
+                self._ping()
             self._flush()
 
     def pause_writing(self) -> None:
@@ -151,6 +162,19 @@ class _Peer(asyncio.Protocol):
 
     def cut(self) -> None:
         self._transport.abort()
+
+    def _ping(self) -> None:
+        """Where something comes, ask now and then how long it waits."""
+        now = time.monotonic()  # not the loop's, which stands still for a turn
+        if now - self._pinged >= EVERY_S and len(self._pings) < PINGS:
+            self._pinged = now
+            self._pings.append(now)
+            self._connection.ping()
+
+    def _answered(self) -> None:
+        if self._shedding is not None and self._pings:
+            now = time.monotonic()
+            self._shedding.waited(now - self._pings.popleft(), now)
 
     def _soon(self) -> None:
         self._loop.call_soon(self._flush)

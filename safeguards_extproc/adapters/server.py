@@ -19,6 +19,7 @@ from safeguards_extproc.adapters.health import Health
 from safeguards_extproc.adapters.listener import Address
 from safeguards_extproc.adapters.rpc_server import RpcServer
 from safeguards_extproc.adapters.shared import Shared
+from safeguards_extproc.adapters.shedding import Shedding
 from safeguards_extproc.adapters.stream import Stream
 from safeguards_extproc.adapters.tls import Certificates
 from safeguards_extproc.rpc.call import Call, Owner
@@ -87,12 +88,17 @@ class Server:
     """Serves streams and health on `settings.listen`, health alone on `settings.health`."""
 
     def __init__(
-        self, shared: Shared, health: Health, settings: ServerSettings, certificates: Certificates | None = None
+        self,
+        shared: Shared,
+        health: Health,
+        settings: ServerSettings,
+        certificates: Certificates | None = None,
+        shedding: Shedding | None = None,
     ) -> None:
         self._shared, self._health, self._settings = shared, health, settings
         self._certificates = certificates
         limits = Limits(calls=settings.max_concurrent_streams, message=settings.max_message_bytes)
-        self._main = RpcServer({extproc.METHOD: Processor(shared).begin, **health.methods}, limits)
+        self._main = RpcServer({extproc.METHOD: Processor(shared).begin, **health.methods}, limits, shedding)
         self._probes = Probes(health, settings.health, settings.socket_mode) if settings.health is not None else None
         self._cut = asyncio.Event()
 

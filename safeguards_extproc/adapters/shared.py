@@ -121,7 +121,7 @@ class Shared:
     number of the next record.
 
     `admitting` are admissions under way, some of streams that are no more. `unrecordable` says whether new exchanges
-    are refused because their records could not be kept.
+    are refused because their records could not be kept, `sheds` whether one that begins now finds us overloaded.
     """
 
     begin: Callable[[Opened, float], Exchange]
@@ -132,6 +132,7 @@ class Shared:
     reader: Reader = field(default_factory=NoReader)
     unrecordable: Callable[[], bool] = lambda: False
     escalations: Escalations = field(default_factory=Escalations)
+    sheds: Callable[[], bool] = lambda: False
     accounts: Accounts = field(default_factory=NoAccounts)
     capturing: Capturing | None = None
     admitting: set[asyncio.Task[None]] = field(default_factory=set)

@@ -93,10 +93,11 @@ class Stream:
             if exchange is None or dues is None:
                 opened, event = extproc.opened(data)
                 self._began = time.time()
+                opened.overloaded = self._shared.sheds()
                 self._dues = dues = Dues(opened)
                 now = self._loop.time()
                 self._exchange = exchange = self._shared.begin(opened, now)
-                if self._shared.capturing is not None:
+                if self._shared.capturing is not None and not opened.overloaded:
                     self._taking = self._shared.capturing.begin(data, now)
                 event.at = now
             else:

@@ -64,6 +64,11 @@ class Context:
         return self.route.format == "auto" and self.format is not None and self.format.name == "opaque"
 
     @property
+    def sheds(self) -> bool:
+        """Whether there is no time to read this exchange."""
+        return self.opened.overloaded and self.route.shed
+
+    @property
     def limits(self) -> Sequence[tuple[str, str]]:
         """Headers that tell whoever asked about limits."""
         return self.desk.told if self.desk is not None else ()

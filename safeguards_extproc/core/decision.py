@@ -137,8 +137,8 @@ class Facts:
 
     `scores` keeps the maximum per kind of text and per "detector.label". `failed` and `skipped` map a detector to the
     first reason. `uninspectable` is "" or why the text could not be read: "opaque", "opaque-answer",
-    "malformed", "encoding", "too-large", "unread", "not-sent", "unavailable", "websocket", "grpc",
-    "binary".
+    "malformed", "encoding", "too-large", "unread", "not-sent", "unavailable", "overloaded", "websocket",
+    "grpc", "binary".
 
     Where an answer lists items, `outside` is what is known of its text that is in none of them, and `items` what is
     known of each by itself, once all of that is known: rules that drop judge these. `outside` is None where no answer
@@ -236,10 +236,12 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How exchanges that match are treated. `format` is a row of wire.FORMATS or "auto"; `inspect` False passes all."""
+    """How exchanges that match are treated. `format` is a row of wire.FORMATS or "auto"; `inspect` False passes all;
+    `shed` False reads them however long that takes."""
 
     name: str
     inspect: bool = True
+    shed: bool = True
     format: str = "auto"
     gate: Gate = Gate.HOLD
     release: Release = Release.WINDOW

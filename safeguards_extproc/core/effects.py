@@ -64,13 +64,15 @@ class SendTrailers:
 
 @dataclass(slots=True)
 class Refuse:
-    """Answer the client ourselves (`ImmediateResponse`). `details` shows in Envoy's access log: a slug, never text."""
+    """Answer the client ourselves (`ImmediateResponse`). `details` shows in Envoy's access log: a slug, never text.
+    `encoded` is all of it in Envoy's words, where that is known already."""
 
     status: int
     headers: Sequence[tuple[str, str]]
     body: bytes
     details: str
     metadata: Metadata | None = None
+    encoded: bytes = b""
 
     def __repr__(self) -> str:
         return f"Refuse({self.status}, {self.details}, {len(self.body)} bytes)"

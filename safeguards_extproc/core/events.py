@@ -28,7 +28,7 @@ class BodyMode(enum.StrEnum):
 
 @dataclass(slots=True)
 class Opened:
-    """The conventions of this stream, from its first message.
+    """The conventions of this stream, from its first message, and whether it finds us `overloaded`.
 
     `attributes` are Envoy's own words on the request by their CEL names ("xds.route_name"), where it sends them;
     `metadata` is what its filters have found out, by namespace, as plain data.
@@ -39,6 +39,7 @@ class Opened:
     silent: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, object] = field(default_factory=dict)
+    overloaded: bool = False
 
     def __repr__(self) -> str:
         return f"Opened({self.request.value}, {self.response.value}, {len(self.attributes)} attributes)"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 
 from safeguards_extproc.core import context as shared
@@ -75,9 +76,8 @@ class Exchange:
         if ctx.unclaimed and original:
             ctx.resolve("auto", {**fields, ":path": original})
         ctx.pending = ctx.route.inspect and ctx.unclaimed
-        trace = _TRACE.fullmatch(fields.get("traceparent", ""))
         self._method = method if _METHOD.fullmatch(method) else "other" if method else ""
-        self._trace = trace.group(1) if trace is not None else ""
+        self._trace = trace_of(fields)
         request = RequestLane(ctx)
         self._lanes = (request, ResponseLane(ctx, request.lets_answer))
         return self._lanes
@@ -236,6 +236,12 @@ _METHOD = re.compile(r"[A-Z]{1,20}")
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 """A W3C traceparent, of this version or a later one (https://www.w3.org/TR/trace-context/): whatever else a client
 writes there is no trace, and stays out of records."""
+
+
+def trace_of(fields: Mapping[str, str]) -> str:
+    """The trace that a request belongs to, "" if its headers name none."""
+    trace = _TRACE.fullmatch(fields.get("traceparent", ""))
+    return trace.group(1) if trace is not None else ""
 
 
 def _severity(applied: str) -> int:

@@ -15,7 +15,7 @@ from safeguards_extproc.core import media
 from safeguards_extproc.core.account import Usage
 from safeguards_extproc.core.aside import Parse, Parsed
 from safeguards_extproc.core.context import Context
-from safeguards_extproc.core.decision import Release
+from safeguards_extproc.core.decision import Gate, Release
 from safeguards_extproc.core.effects import Offload
 from safeguards_extproc.core.events import BodyMode
 from safeguards_extproc.core.pour import Pour, Progress
@@ -128,6 +128,9 @@ class Intake:
         features = self._scan.facts.features
         features.update(status=self.status, model=ctx.model, streamed=ctx.streamed)
         if end or not ctx.route.inspect:
+            return
+        if ctx.sheds and not ctx.bare and (ctx.route.gate is not Gate.OBSERVE or not self.enforcing):
+            self._give_up_reading(media.OVERLOADED)  # as the request, which policy let go on unread
             return
         if self.status == SWITCHING:
             self._give_up_reading(media.WEBSOCKET)

@@ -11,6 +11,9 @@ ANSWER = "opaque-answer"
 """An answer that no format reads, where no text was asked for: to a request without a body, or the page of a redirect
 or an error."""
 
+OVERLOADED = "overloaded"
+"""There is no time to read it: too much waited already when it began."""
+
 _TEXTUAL = ("json", "xml", "yaml", "x-www-form-urlencoded", "javascript", "graphql")
 _NO_UPGRADE = frozenset(("h2c", "h2", "http/2.0"))
 

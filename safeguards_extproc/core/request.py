@@ -82,6 +82,8 @@ class RequestLane:
         self._inspects = ctx.route.inspect and not event.end
         if not ctx.route.inspect:
             self.settled = not self._asks(self._declared)
+        elif ctx.sheds and not event.end:
+            self._shed()
         elif media.upgrades(fields):
             self._give_up_reading(media.WEBSOCKET)
         elif event.end:
@@ -314,6 +316,15 @@ class RequestLane:
         elif self._unread:
             self.scan.uninspectable("unread")
         return True
+
+    def _shed(self) -> None:
+        """Policy says whether it goes on unread. Who is refused for this is not asked who they are, nor charged."""
+        verdict = self.scan.uninspectable(media.OVERLOADED)
+        if self.scan.terminal and self.enforcing:
+            self._inspects = self.ctx.pending = False
+            self._carry_out(verdict)
+        else:
+            self._give_up_reading(media.OVERLOADED)
 
     def _give_up_reading(self, reason: str, size: int | None = None, told: Mapping[str, str] = NOTHING_TOLD) -> None:
         """The text cannot be judged. Policy says whether it goes on; if so it goes on as it is. `size` is that of the

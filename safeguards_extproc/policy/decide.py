@@ -25,6 +25,7 @@ REASONS = {
     "encoding": "unsupported-encoding",
     "malformed": "malformed",
     "unavailable": "unavailable",
+    "overloaded": "unavailable",
 }
 """Refusal.reason for why a body cannot be inspected; every other is "policy"."""
 
@@ -34,8 +35,12 @@ REFUSED = {Action.THROTTLE: "throttled", Action.SUSPEND: "suspended"}
 RETRY_AFTER_S = 60
 """When a client that a rule throttles may ask again, if the rule does not say."""
 
+OVERLOADED_S = 1
+"""When a client may ask again that came while too much waited."""
+
 MESSAGES = {
     "unavailable": "The safety checks are not available. Please try again later.",
+    "overloaded": "The safety checks have too much to do. Please try again later.",
     "too-large": "This is too large to be checked for safety.",
     "unsupported-encoding": "This content encoding cannot be checked for safety.",
     "malformed": "This is not well-formed and cannot be checked for safety.",
@@ -314,7 +319,8 @@ def _unread(book: Book, why: str) -> list[tuple[Ask, str]]:
     match book.uninspectable.get(why, "block"):
         case "block":
             reason = REASONS.get(why, "policy")
-            return [(Ask(name, Action.BLOCK, message=MESSAGES.get(reason, ""), reason=reason), "failure")]
+            message, wait_s = MESSAGES.get(why) or MESSAGES.get(reason, ""), OVERLOADED_S if why == "overloaded" else 0
+            return [(Ask(name, Action.BLOCK, message=message, reason=reason, retry_after_s=wait_s), "failure")]
         case "flag":
             return [(Ask(name, Action.ANNOTATE, annotations={"uninspected": why}), "failure")]
     return []

@@ -122,7 +122,7 @@ class Uninspectable(Strict):
 
     `opaque` is text or JSON that no format knows; `opaque-answer` an answer that no format knows to a request without
     a body, or the page of a redirect or an error; `websocket` any tunnel; `grpc` and `binary` what a media type names;
-    `unavailable` what is large and was not read in time.
+    `unavailable` what is large and was not read in time; `overloaded` an exchange that began while too much waited.
     """
 
     opaque: OnUninspectable = "block"
@@ -133,6 +133,7 @@ class Uninspectable(Strict):
     unread: OnUninspectable = "block"
     not_sent: Annotated[OnUninspectable, Field(alias="not-sent")] = "block"
     unavailable: OnUninspectable = "block"
+    overloaded: OnUninspectable = "block"
     websocket: OnUninspectable = "block"
     grpc: OnUninspectable = "block"
     binary: OnUninspectable = "block"
@@ -232,6 +233,7 @@ class RouteSpec(Strict):
     name: Name
     match: Match = Match()
     inspect: bool = True
+    shed: bool = True
     format: str = "auto"
     gate: Literal["hold", "overlap", "observe"] = "hold"
     release: Literal["window", "follow", "observe"] = "window"
@@ -266,6 +268,7 @@ class Example(Strict):
         "unread",
         "not-sent",
         "unavailable",
+        "overloaded",
         "websocket",
         "grpc",
         "binary",

@@ -108,6 +108,7 @@ def route(spec: RouteSpec) -> Route:
     return Route(
         name=spec.name,
         inspect=spec.inspect,
+        shed=spec.shed,
         format=spec.format,
         gate=Gate(spec.gate),
         release=Release(spec.release),

@@ -20,6 +20,9 @@ from safeguards_extproc.rpc.status import Status
 DRAINING = b"draining"
 """What our PING says between the two GOAWAYs (RFC 9113, 6.8): its answer comes after all calls that were under way."""
 
+WAITING = b"waiting?"
+"""What our other PINGs say: their answer comes after all that the peer had said before, so it has waited as long."""
+
 UNREAD_ANSWERS = 10_000
 """Acknowledgements and resets that may wait for the socket. A peer that causes more does not read them."""
 
@@ -45,16 +48,21 @@ class _Broken(Exception):
 
 class Connection:
     """`route` gives the owner of a call, None for a method that is not here; it may end the call. `wake` is called once
-    when there is something to `take` that no `receive` will be followed by.
+    when there is something to `take` that no `receive` will be followed by, `answered` when the peer has answered a
+    `ping`, in their order.
 
     `room` and `largest` are the bytes that the peer takes of all calls and in one frame. `closed` once the socket is to
     be closed after what `take` gives.
     """
 
     def __init__(
-        self, route: Callable[[Call], Owner | None], wake: Callable[[], None], limits: Limits | None = None
+        self,
+        route: Callable[[Call], Owner | None],
+        wake: Callable[[], None],
+        limits: Limits | None = None,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
-        self._route, self._wake = route, wake
+        self._route, self._wake, self._answered = route, wake, answered
         self._limits = limits = limits or Limits()
         self._out: list[bytes] = []
         self._awake = True
@@ -131,6 +139,11 @@ class Connection:
         if self._kept_room is not None:
             self.room, self._kept_room = self._kept_room, None
             self._unblock()
+
+    def ping(self) -> None:
+        """Ask the peer to answer behind all that it has said."""
+        if not self.closed:
+            self.emit(frames.ping(WAITING, ack=False))
 
     def go_away(self) -> None:
         """Take no new calls; `closed` once those under way are over."""
@@ -327,6 +340,8 @@ class Connection:
             raise _Broken(ErrorCode.PROTOCOL_ERROR if number else ErrorCode.FRAME_SIZE_ERROR)
         if not flags & ACK:
             self._answer(frames.ping(payload, ack=True))
+        elif payload == WAITING:
+            self._answered()
         elif payload == DRAINING and self._going is None:
             self._going = self._last
             self.emit(frames.goaway(self._last, ErrorCode.NO_ERROR))

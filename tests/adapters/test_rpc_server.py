@@ -8,12 +8,14 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from safeguards_extproc.adapters.listener import Address
 from safeguards_extproc.adapters.rpc_server import UNWRITTEN, RpcServer
+from safeguards_extproc.adapters.shedding import Shedding
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.rpc import frames
 from safeguards_extproc.rpc.call import Call
@@ -196,3 +198,19 @@ async def test_closing_waits_for_the_calls_under_way() -> None:
         assert grpc.StatusCode.OK is await call.code()
         await asyncio.wait_for(closing, 5)
     assert [call.over for call in calls] == [True]
+
+
+async def test_how_long_messages_wait_is_asked_where_something_comes() -> None:
+    """gRPC's own client answers; one that says nothing is asked nothing."""
+    waits: list[float] = []
+    server = RpcServer({"/test/Echo": Echo}, shedding=Shedding(0.0, waits.append))
+    port = await server.listen(LOCAL)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call: Any = channel.stream_stream("/test/Echo", None, None)(None)
+        while not waits:
+            await call.write(b"hello")
+            assert await call.read() == b"hello"
+        await call.done_writing()
+        assert not await call.read()
+    assert all(0 < wait < 5 for wait in waits)
+    await server.close(1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc.rpc import frames
 from safeguards_extproc.rpc.call import Call
-from safeguards_extproc.rpc.connection import DRAINING, UNREAD_ANSWERS, Connection, Limits
+from safeguards_extproc.rpc.connection import DRAINING, UNREAD_ANSWERS, WAITING, Connection, Limits
 from safeguards_extproc.rpc.frames import ACK, END_HEADERS, END_STREAM, ErrorCode, frame
 from safeguards_extproc.rpc.status import Status
 from tests.rpc.talk import GRPC, HEADERS, Echo, Silent, Talk, framed
@@ -346,3 +346,21 @@ def test_a_lost_connection_ends_every_call_once() -> None:
     talk.server.lost()
     assert [owner.events for owner in talk.owners if isinstance(owner, Silent)] == [["gone"]] * 3
     assert (talk.server.calls, talk.server.take()) == (0, b"")
+
+
+def test_a_ping_of_ours_is_answered_behind_what_was_said_before() -> None:
+    """So the time until then is what a message waits; an answer to a PING that nobody sent is none."""
+    heard: list[bytes] = []
+    answers: list[int] = []
+
+    class Hearing(Silent):
+        def message(self, data: bytes) -> None:
+            heard.append(data)
+
+    server = Connection(Hearing, lambda: None, answered=lambda: answers.append(len(heard)))
+    server.receive(frames.PREFACE + SETTINGS)
+    server.ping()
+    assert frames.ping(WAITING, ack=False) in server.take()
+    server.receive(BLOCK + frame(frames.DATA, 0, 1, framed(b"a", b"b")) + frames.ping(WAITING, ack=True))
+    server.receive(frames.ping(b"12345678", ack=True))
+    assert [2] == answers
