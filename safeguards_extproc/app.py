@@ -217,9 +217,11 @@ def build(settings: Settings, worker: int | None = None) -> App:
         shedding,
     )
     at = places.get("--metrics")
-    kept_in = {"records": settings.records and settings.records.parent, "spool": settings.spool}
-    folders = {sink: folder for sink, folder in kept_in.items() if folder}
-    return App(at, metrics, health, policies, scorer, sink, syncing, shared, server, joined, folders)
+    folders = {"records": settings.records and settings.records.parent, "spool": settings.spool}
+    kept_in = {name: folder for name, folder in folders.items() if folder}
+    for name in kept_in:
+        metrics.degraded(name, False)
+    return App(at, metrics, health, policies, scorer, sink, syncing, shared, server, joined, kept_in)
 
 
 def askers_of(settings: Settings) -> Askers:
