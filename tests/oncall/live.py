@@ -1,16 +1,19 @@
-"""Everything there is, running under traffic, and a real Prometheus that scrapes it and knows the rules."""
+"""Everything there is, running under traffic; a real Prometheus that scrapes it and knows the rules; a real
+Alertmanager that tells whoever is on call as docs/oncall.md says."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
 import json
+import re
 import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,9 @@ from tests.oncall.promtool import ALERTS, ROOT, program
 
 EVERY = "1s"
 """How often targets are scraped and rules looked at."""
+
+IMPATIENT = {"SafeguardsModelNotReady"}
+"""Alerts that come at once here, so that somebody is told of them while the test waits."""
 
 
 def policy() -> rules.Rules:
@@ -81,9 +87,23 @@ class Prometheus:
 
 
 @dataclass(slots=True)
+class Told:
+    """What reached whom: notifications of Alertmanager by the last part of the address of its webhook."""
+
+    address: str = ""
+    notes: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def alerts(self, receiver: str) -> dict[str, dict[str, Any]]:
+        """The alerts that a receiver was told of, by name."""
+        of = [note["alerts"] for path, note in self.notes if path == f"/{receiver}"]
+        return {alert["labels"]["alertname"]: alert for alerts in of for alert in alerts}
+
+
+@dataclass(slots=True)
 class Live:
     """`triton` and `redis` can be taken away."""
 
+    told: Told
     prometheus: Prometheus
     stack: stack.Stack
     triton: Part
@@ -101,6 +121,7 @@ def _argument(part: Part, name: str) -> str:
 def running(folder: Path) -> Iterator[Live]:
     """Envoy, the filter, a model server, Triton, Redis with its exporter, a keeper, a sealer, Prometheus, traffic."""
     server, exporter = program("prometheus"), program("prometheus-redis-exporter", "prometheus-redis-exporter")
+    alertmanager = program("prometheus-alertmanager", "prometheus-alertmanager")
     keys, spool = folder / "keys.json", folder / "spool"
     keys.write_text(json.dumps([entry("eu-1")]))
     document = rules.write(folder / "policy.yaml", policy())
@@ -115,7 +136,9 @@ def running(folder: Path) -> Iterator[Live]:
         options = ("--redis", redis.url, "--spool", str(spool), "--identity-keys", str(keys))
         up = ends.enter_context(stack.running(stack.Plan(policy=document, scorer="triton", serve=options)))
         parts = {part.name: part for part in up.parts}
-        at = {name: f"127.0.0.1:{processes.free_port()}" for name in ("keeper", "sealer", "redis", "prometheus")}
+        at = {
+            name: f"127.0.0.1:{processes.free_port()}" for name in ("keeper", "sealer", "redis", "alerts", "prometheus")
+        }
         ours = (sys.executable, "-m", "safeguards_extproc")
         ledger = f"sqlite:///{folder / 'ledger.db'}"
         keeper = (*ours, "keeper", "--policy", str(document), "--ledger", ledger, "--redis", redis.url, "--health", "")
@@ -130,16 +153,60 @@ def running(folder: Path) -> Iterator[Live]:
             "triton": [triton],
             "redis": [at["redis"]],
         }
-        scraping = _prometheus(folder, server, at["prometheus"], targets)
+        told = ends.enter_context(_listening())
+        configured = folder / "alertmanager.yaml"
+        configured.write_text(routing(told.address))
+        places = (f"--config.file={configured}", f"--storage.path={folder / 'alerts'}", "--cluster.listen-address=")
+        start("alertmanager", alertmanager, *places, f"--web.listen-address={at['alerts']}")
+        scraping = _prometheus(folder, server, at, targets)
         ends.callback(processes.stop, scraping)
         ends.enter_context(_traffic(up))
-        yield Live(Prometheus(scraping, at["prometheus"]), up, parts["triton"], redis)
+        yield Live(told, Prometheus(scraping, at["prometheus"]), up, parts["triton"], redis)
 
 
-def _prometheus(folder: Path, server: str, address: str, targets: dict[str, list[str]]) -> Part:
+def routing(address: str) -> str:
+    """Alertmanager's configuration as docs/oncall.md shows it, with webhooks of ours; it waits for nobody."""
+    text = (ROOT / "docs" / "oncall.md").read_text(encoding="utf-8")
+    [shown] = [block for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if block.startswith("route:")]
+    document = yaml.safe_load(shown)
+    document["route"]["group_wait"] = EVERY
+    for receiver in document["receivers"]:
+        [webhook] = receiver["webhook_configs"]
+        webhook["url"] = f"http://{address}/{receiver['name']}"
+    return yaml.safe_dump(document)
+
+
+@contextmanager
+def _listening() -> Iterator[Told]:
+    """Takes what Alertmanager sends."""
+    told = Told()
+
+    class Webhook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.notes.append((self.path, json.loads(self.rfile.read(int(self.headers["content-length"])))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        told.address = f"127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield told
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _prometheus(folder: Path, server: str, at: dict[str, str], targets: dict[str, list[str]]) -> Part:
     alerts = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
     for group in alerts["groups"]:
         group["interval"] = EVERY
+        for rule in group["rules"]:
+            if rule.get("alert") in IMPATIENT:
+                rule["for"] = EVERY
     (folder / "alerts.yaml").write_text(yaml.safe_dump(alerts))
     jobs = [
         {
@@ -151,10 +218,11 @@ def _prometheus(folder: Path, server: str, address: str, targets: dict[str, list
     ]
     settings = {"scrape_interval": EVERY, "scrape_timeout": EVERY, "evaluation_interval": EVERY}
     document = {"global": settings, "rule_files": ["alerts.yaml"], "scrape_configs": jobs}
+    document["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [at["alerts"]]}]}]}
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(document))
     argv = [server, f"--config.file={folder / 'prometheus.yaml'}", f"--storage.tsdb.path={folder / 'data'}"]
-    part = processes.start("prometheus", [*argv, f"--web.listen-address={address}"], folder / "prometheus.log")
-    processes.wait(part, lambda: envoy.get(address, "/-/ready")[0] == 200, timeout_s=60)
+    part = processes.start("prometheus", [*argv, f"--web.listen-address={at['prometheus']}"], folder / "prometheus.log")
+    processes.wait(part, lambda: envoy.get(at["prometheus"], "/-/ready")[0] == 200, timeout_s=60)
     return part
 
 

@@ -1,5 +1,5 @@
 """Every expression of every dashboard, and every series that an alert looks at, on a Prometheus that scrapes the real
-parts under traffic. Then the model server and Redis are taken away, and the alerts for that come."""
+parts under traffic. Then the model server and Redis are taken away, the alerts for that come, and somebody is told."""
 
 from __future__ import annotations
 
@@ -105,8 +105,18 @@ def test_what_comes_of_a_fault_is_shown_and_told(live: Live) -> None:
     summaries = came()
     assert "model:screen is not ready" == summaries["ModelNotReady"]
     assert "Redis" in summaries["RedisDown"]
-    told = [each["annotations"][key] for each in live.prometheus.alerts() for key in ("summary", "description")]
-    assert not [each for each in told if "{{" in each or "error" in each.lower() or "<no value>" in each]
+    said = [each["annotations"][key] for each in live.prometheus.alerts() for key in ("summary", "description")]
+    assert not [each for each in said if "{{" in each or "error" in each.lower() or "<no value>" in each]
+
+
+def test_whoever_is_on_call_is_told(live: Live) -> None:
+    """By way of a real Alertmanager: of a page, with its runbook and whether traffic goes unchecked; of no ticket."""
+    until(lambda: "SafeguardsModelNotReady" in live.told.alerts("on-call"), "somebody is paged", SOON_S)
+    alert = live.told.alerts("on-call")["SafeguardsModelNotReady"]
+    assert ("page", "model:screen") == (alert["labels"]["severity"], alert["labels"]["what"])
+    assert "docs/runbooks/SafeguardsModelNotReady.md" == alert["annotations"]["runbook_url"]
+    assert alert["annotations"]["unchecked"].startswith("It depends on the detector's on_failure")
+    assert {"page"} == {each["labels"]["severity"] for each in live.told.alerts("on-call").values()}
 
 
 def test_what_cannot_be_asked_is_on_a_panel_or_in_an_alert() -> None:
