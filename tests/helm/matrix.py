@@ -14,7 +14,11 @@ SUMS = f"{'0' * 64}  screen/config.pbtxt\n{'1' * 64}  screen/1/model.py\n"
 IMAGE = {"registry": "registry.example.com:5000/mirror", "repository": "a/b", "digest": DIGEST}
 MODELS = {"url": "s3://models/live?region=eu-central-1", "digests": SUMS, "secretName": "store"}
 SEALED = {"records": {"kind": "spool"}, "sealer": {"store": "s3://records/eu"}, "terminationGracePeriodSeconds": 340}
-MONITORING = {"monitors": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboards": {"enabled": True}}
+MONITORING = {
+    "monitors": {"enabled": True, "labels": {"release": "prometheus"}},
+    "rules": {"enabled": True, "runbooks": "https://wiki.example.com/"},
+    "dashboards": {"enabled": True},
+}
 
 
 def merged(*values: Values) -> Values:
