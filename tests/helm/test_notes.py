@@ -1,27 +1,28 @@
-"""What Helm prints after an install, and that a real Envoy takes the configuration in it."""
+"""What Helm prints after an install: a command that attaches an Envoy to this release, and what was chosen badly."""
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from envoy.config.cluster.v3.cluster_pb2 import Cluster  # type: ignore[import-untyped]
-from envoy.extensions.filters.http.ext_proc.v3.ext_proc_pb2 import ExternalProcessor  # type: ignore[import-untyped]
-from google.protobuf.json_format import ParseDict
+from typer.testing import CliRunner
 
-from safeguards_extproc.attach.messages import cluster, ext_proc
-from safeguards_extproc.attach.options import Attachment
+from safeguards_extproc.cli import app
+from safeguards_extproc.local.envoy import validate
+from tests.attach import crds
 from tests.helm.certificates import write
+from tests.helm.matrix import MATRIX
 from tests.helm.program import CHART, Helm, Values, only
 
 pytestmark = pytest.mark.real
 
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
+HOST = "guard-safeguards-extproc.mesh.svc"
 
 
 @pytest.fixture
@@ -41,18 +42,18 @@ def notes(helm: Helm, chart: Path, values: Values | None = None) -> str:
     return str(only(helm.render(values, chart=chart), "Notes")["text"])
 
 
-def snippet(text: str) -> dict[str, Any]:
-    """The filter and the cluster that the notes tell users to copy."""
-    found: dict[str, Any] = yaml.safe_load(text.split("--- envoy\n")[1].split("\n---")[0])
-    return found
+def written(text: str) -> list[dict[str, Any]]:
+    """What the command in the notes writes."""
+    command = re.search(r"safeguards-extproc (envoy-config [^|\n]+)", text)
+    assert command is not None
+    done = CliRunner().invoke(app, shlex.split(command[1]))
+    assert 0 == done.exit_code, done.exception
+    return [each for each in yaml.safe_load_all(done.output) if each]
 
 
 def bootstrap(found: dict[str, Any]) -> dict[str, Any]:
-    """A whole Envoy configuration around the snippet."""
-    router = {
-        "name": "envoy.filters.http.router",
-        "typed_config": {"@type": f"{FILTERS}.http.router.v3.Router"},
-    }
+    """A whole Envoy configuration around what is to be pasted."""
+    router = {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{FILTERS}.http.router.v3.Router"}}
     manager = {
         "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "http",
@@ -66,64 +67,74 @@ def bootstrap(found: dict[str, Any]) -> dict[str, Any]:
             {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
         ],
     }
-    return {"static_resources": {"listeners": [listener], "clusters": found["clusters"]}}
+    return {
+        "node": {"id": "test", "cluster": "test"},
+        "static_resources": {"listeners": [listener], "clusters": found["clusters"]},
+    }
 
 
-def validate(config: dict[str, Any], path: Path) -> subprocess.CompletedProcess[str]:
-    """What `envoy --mode validate` says."""
-    binary = Path(sys.executable).with_name("envoy")
-    envoy = str(binary) if binary.exists() else shutil.which("envoy")
-    if envoy is None:
-        pytest.skip("no Envoy beside this Python or on PATH; the extra `local` brings one")
-    path.write_text(yaml.safe_dump(config))
-    return subprocess.run([envoy, "--mode", "validate", "-c", str(path)], capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize(
+    ("values", "address"),
+    [
+        ({}, {"address": HOST, "port_value": 9002}),
+        ({"ports": {"extproc": 19002}}, {"address": HOST, "port_value": 19002}),
+        (MATRIX["sidecar"], "/run/safeguards/extproc.sock"),
+    ],
+    ids=["defaults", "ports", "sidecar"],
+)
+def test_envoy_takes_what_the_command_writes(
+    helm: Helm, chart: Path, tmp_path: Path, values: Values, address: Any
+) -> None:
+    """For an Envoy of one's own: it leads to this release, and Envoy accepts it."""
+    (found,) = written(notes(helm, chart, values))
+    (endpoints,) = found["clusters"][0]["load_assignment"]["endpoints"]
+    (place,) = [each["endpoint"]["address"] for each in endpoints["lb_endpoints"]]
+    assert address == (place.get("socket_address") or place["pipe"]["path"])
+    config = tmp_path / "envoy.yaml"
+    config.write_text(yaml.safe_dump(bootstrap(found)))
+    assert "" == validate(config)
 
 
-@pytest.mark.parametrize("values", [{}, {"ports": {"extproc": 19002, "health": 19003}}], ids=["defaults", "ports"])
-def test_envoy_takes_the_snippet(helm: Helm, chart: Path, tmp_path: Path, values: Values) -> None:
-    """What users copy from the notes is configuration that Envoy accepts."""
-    done = validate(bootstrap(snippet(notes(helm, chart, values))), tmp_path / "envoy.yaml")
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize("mutual", [False, True], ids=["tls", "mutual"])
-def test_envoy_takes_the_snippet_with_tls(helm: Helm, chart: Path, tmp_path: Path, mutual: bool) -> None:
+@pytest.mark.parametrize("mutual", [False, True], ids=["server", "mutual"])
+def test_tls_follows_the_values(helm: Helm, chart: Path, tmp_path: Path, mutual: bool) -> None:
     """With TLS, Envoy checks the name in the filter's certificate, and shows one of its own where it must."""
     write(tmp_path / "pem", "envoy")
-    text = notes(helm, chart, {"tls": {"secretName": "guard-tls", "mutual": mutual}})
-    found = snippet(text.replace("/etc/envoy/safeguards", str(tmp_path / "pem")))
-    tls = found["clusters"][0]["transport_socket"]["typed_config"]["common_tls_context"]
-    (name,) = tls["validation_context"]["match_typed_subject_alt_names"]
-    assert name["matcher"] == {"exact": "guard-safeguards-extproc.mesh.svc"}
-    assert mutual == ("tls_certificates" in tls)
-    done = validate(bootstrap(found), tmp_path / "envoy.yaml")
-    assert done.returncode == 0, done.stderr
+    values: Values = {"tls": {"secretName": "guard-tls", "mutual": mutual}}
+    text = yaml.safe_dump(written(notes(helm, chart, values)))
+    assert f"exact: {HOST}" in text
+    assert mutual == ("tls_certificate_sds_secret_configs" in text)
 
 
-def test_envoy_refuses_a_wrong_snippet(helm: Helm, chart: Path, tmp_path: Path) -> None:
-    """The check bites: a misspelt field does not pass."""
-    found = snippet(notes(helm, chart))
-    found["http_filters"][0]["typed_config"]["failure_mode"] = True
-    assert validate(bootstrap(found), tmp_path / "envoy.yaml").returncode != 0
+@pytest.mark.parametrize("mesh", ["istio", "envoy-gateway", "gke"])
+def test_a_mesh_gets_its_own_kinds(helm: Helm, chart: Path, mesh: str) -> None:
+    """In Kubernetes the command names this release's Service, Gateway and certificate, and its output is applied."""
+    values: Values = {
+        "attach": {"mesh": mesh, "gateway": "edge", "gatewayNamespace": "mesh"},
+        "tls": {"certManager": {"enabled": True, "envoySecretName": "envoy-client"}},
+    }
+    text = notes(helm, chart, values)
+    assert "exec deploy/guard-safeguards-extproc -c extproc --" in text
+    assert "| kubectl apply -f -" in text
+    documents = written(text)
+    for document in documents:
+        crds.check(document)
+    said = yaml.safe_dump_all(documents)
+    assert "guard-safeguards-extproc" in said
+    assert ("envoy-client" in said) == (mesh != "gke")
 
 
-def test_snippet_is_the_repository_s(helm: Helm, chart: Path) -> None:
-    """The notes say what `envoy-config` writes."""
-    found = snippet(notes(helm, chart, {"ports": {"extproc": 19002}}))
-    wanted = Attachment(addresses=("guard-safeguards-extproc.mesh.svc:19002",))
-    settings = found["http_filters"][0]["typed_config"]
-    del settings["@type"]
-    assert ext_proc(wanted) == ParseDict(settings, ExternalProcessor())
-    assert cluster(wanted) == ParseDict(found["clusters"][0], Cluster())
+def test_gke_finds_the_pods_of_this_release(helm: Helm, chart: Path) -> None:
+    """Its load balancer calls a Service of its own, which selects by the release's labels."""
+    values: Values = {"attach": {"mesh": "gke", "gateway": "edge"}, "tls": {"secretName": "guard-tls"}}
+    service = next(each for each in written(notes(helm, chart, values)) if each["kind"] == "Service")
+    assert only(helm.render(values), "Service")["spec"]["selector"] == service["spec"]["selector"]
 
 
-def test_snippet_fails_closed(helm: Helm, chart: Path) -> None:
-    """Copied as it stands, the filter lets nothing by unread: neither when it is away, nor at the 1024th stream."""
-    found = snippet(notes(helm, chart))
-    extproc = found["http_filters"][0]["typed_config"]
-    assert extproc["failure_mode_allow"] is False
-    assert set(extproc["processing_mode"].values()) == {"SEND", "FULL_DUPLEX_STREAMED"}
-    assert all(each["max_requests"] > 1024 for each in found["clusters"][0]["circuit_breakers"]["thresholds"])
+CALM: Values = {
+    "records": {"persistence": {"enabled": True}},
+    "tls": {"secretName": "guard-tls"},
+    "networkPolicy": {"envoy": [{"podSelector": {}}]},
+}
 
 
 @pytest.mark.parametrize(
@@ -132,11 +143,14 @@ def test_snippet_fails_closed(helm: Helm, chart: Path) -> None:
         ({"service": {"headless": False}}, "Warning: without service.headless"),
         ({}, "Warning: decision records lie on an emptyDir"),
         ({"replicas": 1}, "Warning: one replica"),
-        ({}, "Warning: prompts and answers go between Envoy and this service in plaintext"),
+        ({}, "Warning: prompts and answers go between Envoy and this service in plaintext. Set"),
+        ({"attach": {"mesh": "gke", "gateway": "edge"}}, "in plaintext, which GKE's load balancer does not"),
+        ({}, "Warning: any pod of the cluster may open streams"),
+        ({"policy": "version: 1"}, "Warning: `helm test` does not know what this policy blocks"),
+        ({"redis": {"bundled": {"enabled": True}}}, "Warning: the bundled Redis is for trials"),
     ],
 )
 def test_warns(helm: Helm, chart: Path, values: Values, warning: str) -> None:
     """Each choice that costs safety or records is said aloud, and only where it was made."""
-    calm = {"records": {"persistence": {"enabled": True}}, "tls": {"secretName": "guard-tls"}}
     assert warning in notes(helm, chart, values)
-    assert "Warning" not in notes(helm, chart, calm)
+    assert "Warning" not in notes(helm, chart, CALM)

@@ -104,6 +104,9 @@ REFUSED: list[tuple[Values, str]] = [
     ({"extraVolumes": [{"name": "records", "emptyDir": {}}]}, "extraVolumes"),
     ({"extraVolumes": [{"name": "host", "hostPath": {"path": "/"}}]}, "extraVolumes"),
     ({"mode": "sidecar", "autoscaling": {"kind": "hpa"}}, "autoscaling.kind has no pods to scale with mode sidecar"),
+    ({"attach": {"mesh": "linkerd"}}, "mesh"),
+    ({"attach": {"mesh": "gke"}}, "gateway"),
+    ({"mode": "sidecar", "attach": {"mesh": "istio"}}, "attach.mesh istio has no pods of yours to patch"),
     ({"mode": "sidecar", "tls": {"secretName": "x"}}, "tls is for mode deployment"),
     ({"mode": "sidecar", "records": {"persistence": {"enabled": True}}}, "records.persistence is for mode deployment"),
 ]

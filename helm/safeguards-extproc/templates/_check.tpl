@@ -39,6 +39,9 @@
 {{- fail (printf "triton.models.image needs Kubernetes 1.33 or later for image volumes, this is %s: use triton.models.url or triton.models.claim" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
 {{- if eq $values.mode "sidecar" -}}
+{{- if ne $values.attach.mesh "static" -}}
+{{- fail (printf "attach.mesh %s has no pods of yours to patch: mode sidecar is for static" $values.attach.mesh) -}}
+{{- end -}}
 {{- if $values.autoscaling.kind -}}
 {{- fail "autoscaling.kind has no pods to scale with mode sidecar: scale your Envoy" -}}
 {{- end -}}
