@@ -254,7 +254,7 @@ def large(rounds: int) -> dict[str, Any]:
     console.print(table)
     table = Table("10 MB", "worst lag", "of it the loop's own", "with nothing to do", "seconds", "outcome")
     table.title = f"what another stream of the process sees, best of {rounds}"
-    lags = body.lags(rounds)
+    lags = body.lags(rounds, Path("policies/minimal.yaml"))
     for shape, row in lags.items():
         lag, own, quiet = (f"{row[name]:.1f} ms" for name in ("lag_ms", "busy_ms", "quiet_ms"))
         table.add_row(shape, lag, own, quiet, f"{row['s']:.2f}", row["outcome"])

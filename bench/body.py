@@ -58,6 +58,9 @@ REDACTING = (
     "  - {name: mask, when: scores.pii.email > 0.5, then: redact, entities: [email]}" + LIMITS
 )
 
+CROWD = "64 of 220 KB at once"
+"""These are searched by detectors, too."""
+
 TEXT = (
     "The river runs past the old mill and into the valley where people have kept bees for as long as anyone there can "
     "remember. In spring the children walk up to the meadow with baskets and come home with flowers and stories. "
@@ -66,11 +69,12 @@ TEXT = (
 
 @dataclass(frozen=True)
 class Shape:
-    """A body of 10 MB and what it is sent under. `answer`: it is the response, not the request."""
+    """A body and what it is sent under. `answer`: it is the response, not the request. `at_once`: so many of them."""
 
     body: bytes
     headers: dict[str, str]
     answer: bool = False
+    at_once: int = 1
 
 
 def prose(size: int) -> str:
@@ -93,7 +97,7 @@ def said(*contents: str) -> bytes:
 
 
 def shapes(size: int = 10_000_000) -> dict[str, Shape]:
-    """Ten megabytes, in the ways that differ."""
+    """Ten megabytes, in the ways that differ, and many requests that are long."""
     image = "data:image/png;base64," + base64.b64encode(os.urandom(size * 3 // 4)).decode()
     parts = [{"type": "text", "text": TEXT[:12]} for _ in range(22_000)]
     mails = prose(size // 20) + " ask ann.lee@example.com about it "
@@ -108,6 +112,7 @@ def shapes(size: int = 10_000_000) -> dict[str, Shape]:
         "gzip": Shape(gzip.compress(chat(prose(size)), 1), {"content-encoding": "gzip"}),
         "addresses to mask": Shape(chat(*[mails] * 20), plain),
         "an answer": Shape(said(*[prose(size // 20)] * 20), plain, answer=True),
+        CROWD: Shape(texts.request("prose", 220_000), plain, at_once=64),
     }
 
 
@@ -243,7 +248,8 @@ async def lag(policy: Policy, shape: Shape, rounds: int) -> dict[str, Any]:
         body.write_bytes(shape.body)
         async with serving(policy, socket):
             argv = [sys.executable, "-m", "bench.body_client", str(socket), str(body)]
-            argv += ["answer" if shape.answer else "request", json.dumps(shape.headers), str(rounds + 1)]
+            argv += ["answer" if shape.answer else "request", json.dumps(shape.headers)]
+            argv += [str(rounds + 1), str(shape.at_once)]
             pipe = asyncio.subprocess.PIPE
             client = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
             assert client.stdin is not None
@@ -266,11 +272,14 @@ async def lag(policy: Policy, shape: Shape, rounds: int) -> dict[str, Any]:
     return {**result, "outcome": outcome}
 
 
-def lags(rounds: int) -> dict[str, dict[str, Any]]:
+def lags(rounds: int, detecting: Path) -> dict[str, dict[str, Any]]:
     """By shape."""
     found = {}
     configure_logging("error")
+    bare = parse(BARE, "bench")
+    crowd = parse(detecting.read_text() + LIMITS, "bench")
+    policies = {"addresses to mask": parse(REDACTING, "bench"), CROWD: crowd}
     for name, shape in shapes().items():
-        policy = parse(REDACTING if name == "addresses to mask" else BARE, "bench")
+        policy = policies.get(name, bare)
         found[name] = uvloop.run(lag(policy, shape, rounds))
     return found

@@ -1,6 +1,7 @@
-"""Sends one large body over ext_proc, as Envoy does, each time it reads a line: prints how it was answered.
+"""Sends one large body over ext_proc as Envoy does, or many at once, each time it reads a line: prints how they
+were answered.
 
-python -m bench.body_client SOCKET FILE request|answer HEADERS TIMES
+python -m bench.body_client SOCKET FILE request|answer HEADERS TIMES AT_ONCE
 """
 
 from __future__ import annotations
@@ -74,12 +75,14 @@ async def exchange(channel: grpc.aio.Channel, body: bytes, fields: dict[str, str
     return how
 
 
-async def main(socket: str, body: bytes, direction: str, fields: str, times: str) -> None:
+async def main(socket: str, body: bytes, direction: str, fields: str, times: str, at_once: str) -> None:
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
         for _ in range(int(times)):
             sys.stdin.readline()
-            how = await exchange(channel, body, json.loads(fields), answer=direction == "answer")
-            sys.stdout.write(f"{how}\n")
+            answer = direction == "answer"
+            each = [exchange(channel, body, json.loads(fields), answer=answer) for _ in range(int(at_once))]
+            hows = dict.fromkeys(await asyncio.gather(*each))
+            sys.stdout.write(f"{', '.join(hows)}\n")
             sys.stdout.flush()
 
 

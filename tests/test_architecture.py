@@ -75,8 +75,8 @@ ssl subprocess tempfile threading time urllib uuid
 IMPURE_CALLS = "open print input __import__ now utcnow today"
 
 WORLDS = {
-    "Envoy": "admitting asking capturing dues escalations extproc health listener rpc_server server shared shed "
-    "shedding stream tls workers",
+    "Envoy": "admitting asking capturing dues escalations extproc health listener rpc_server run_queue server shared "
+    "shed shedding stream tls workers",
     "a worker's reader": "reader reader_frames reader_process",
     "Redis": "breaker redis_link redis_script redis_limits redis_standings redis_intake redis_campaigns",
     "models": "batching breaker embedded endpoint kserve triton",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from safeguards_extproc.adapters.capturing import Capturing
 from safeguards_extproc.adapters.escalations import Escalations
+from safeguards_extproc.adapters.run_queue import RunQueue
 from safeguards_extproc.core.account import Admission, Admitted, Settlement
 from safeguards_extproc.core.aside import Outcome, Task
 from safeguards_extproc.core.effects import Effect
@@ -137,6 +138,7 @@ class Shared:
     capturing: Capturing | None = None
     admitting: set[asyncio.Task[None]] = field(default_factory=set)
     streams: set[Stream] = field(default_factory=set)
+    turns: RunQueue = field(default_factory=RunQueue)
     held: int = 0
     sequence: int = 1
     closing: bool = False

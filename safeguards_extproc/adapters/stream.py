@@ -39,6 +39,7 @@ from safeguards_extproc.core.effects import (
     Wake,
 )
 from safeguards_extproc.core.events import Aborted, Admitted, Event, Offloaded, Scored, Woke
+from safeguards_extproc.core.exchange import TURN
 from safeguards_extproc.errors import PeerError
 from safeguards_extproc.rpc.call import Call
 from safeguards_extproc.rpc.status import Status
@@ -78,6 +79,7 @@ class Stream:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._held: list[bytes] | None = None  # what waits for the disk
         self._full = self._half_closed = self._gone = self._disposed = False
+        self._behind = False  # whether it has asked for a turn
         self._counted = self._received = self._sent = 0
         self._began = 0.0
         self._opened_at = loop.time()
@@ -215,10 +217,19 @@ class Stream:
         self._deliver(Offloaded(effect.direction, outcome))
 
     def _wake(self, effect: Wake) -> None:
+        if effect.timer == TURN:
+            if not self._behind:
+                self._behind = True
+                self._shared.turns.ask(self._turn)
+            return
         before = self._timers.pop(effect.timer, None)
         if before is not None:
             before.cancel()
         self._timers[effect.timer] = self._loop.call_later(effect.after_s, self._woke, effect.timer)
+
+    def _turn(self) -> None:
+        self._behind = False
+        self._deliver(Woke(TURN))
 
     def _woke(self, timer: str) -> None:
         del self._timers[timer]

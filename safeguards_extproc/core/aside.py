@@ -16,6 +16,10 @@ from safeguards_extproc.errors import LimitExceeded, MalformedBody
 HEAVY = 1 << 18
 """Bytes of a body, as it came or decoded, above which nothing is done with it at once. So many take 4 ms."""
 
+LARGE = 1 << 15
+"""Bytes of a body above which reading it takes a turn of its own: many may end in what one connection brings at once.
+So many take 0.3 ms."""
+
 CROWDED, CALM = 1 << 15, 1 << 15
 """The most values of a body that is read at once, by the marks that each needs at least one of, and the bytes that
 are not worth counting them in. A value takes up to 1 µs."""

@@ -120,7 +120,7 @@ class Exchange:
         if isinstance(event, Scored):
             request.scan.scored(event.ticket, event.results)
             response.scan.scored(event.ticket, event.results)
-        request.scan.turn()
+        request.turn()
         response.turn()
         match event:
             case Body() | Headers() | Trailers():
@@ -132,7 +132,7 @@ class Exchange:
             case Offloaded():
                 (response if event.direction is Direction.RESPONSE else request).offloaded(event.outcome)
         self._advance(request, response)
-        if not self._over and (request.scan.behind or response.behind):
+        if not self._over and (request.behind or response.behind):
             out.append(Wake(TURN, 0.0))
         return list(out)
 

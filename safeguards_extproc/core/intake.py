@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from safeguards_extproc.core import media
 from safeguards_extproc.core.account import Usage
-from safeguards_extproc.core.aside import Parse, Parsed
+from safeguards_extproc.core.aside import LARGE, Parse, Parsed, heavy
 from safeguards_extproc.core.context import Context
 from safeguards_extproc.core.decision import Gate, Release
 from safeguards_extproc.core.effects import Offload
@@ -68,9 +68,9 @@ class _Long:
 
 class Intake:
     """`frames` wait for their text, bare if they have none; `chunks` are those of a whole body, one once it has ended,
-    `plain` what it is without its encoding and `parts` what it says, if it was read here, `away` while it is read
-    elsewhere; `raw` is not inspected, and waits for the request's verdict alone; `fields` are the response's headers;
-    `usage` is what the provider has counted so far.
+    `plain` what it is without its encoding and `parts` what it says, if it was read here, `away` while it waits to be
+    read or is read elsewhere; `raw` is not inspected, and waits for the request's verdict alone; `fields` are the
+    response's headers; `usage` is what the provider has counted so far.
     """
 
     def __init__(self, ctx: Context, scan: Scan) -> None:
@@ -99,6 +99,7 @@ class Intake:
         self._ended = False
         self._pour: Pour | None = None
         self._document = Document([])
+        self._whole: Parse | None = None  # a body that is to be read when it has its turn
 
     @property
     def reads(self) -> bool:
@@ -212,6 +213,10 @@ class Intake:
 
     def turn(self) -> None:
         """Read more of what waits."""
+        if self._whole is not None:
+            task, self._whole, self.behind = self._whole, None, False
+            self._parse(task)
+            return
         account, uncut = self._scan.account, self._uncut
         until = account.frames + PER_TURN
         if self._long is not None:
@@ -246,7 +251,7 @@ class Intake:
         self._unheard.clear()
         self.behind, self._long = False, None
         self.raw, self.chunks, self._framer, self.kept_bytes, self._waiting = [], [], None, 0, 0
-        self.parts, self.plain, self._pour, self.away = (), None, None, False
+        self.parts, self.plain, self._pour, self._whole, self.away = (), None, None, None, False
         self._scan.pouring = False
 
     def _cut(self, data: bytes) -> None:
@@ -324,10 +329,17 @@ class Intake:
             raise AssertionError("a body is read by its format")
         encoding, limit = self.fields.get("content-encoding", ""), ctx.route.limits.response_bytes
         task = Parse(Direction.RESPONSE, ctx.format, body, encoding, limit, self.status)
-        parsed = task.at_once(ctx.wire)
+        self.away = True
+        if len(body) > LARGE and not heavy(body):
+            self._whole, self.behind = task, True
+        else:
+            self._parse(task)
+
+    def _parse(self, task: Parse) -> None:
+        """Read it here, or have it read elsewhere."""
+        parsed = task.at_once(self._ctx.wire)
         if parsed is None:
-            self.away = True
-            ctx.out.append(Offload(Direction.RESPONSE, task))
+            self._ctx.out.append(Offload(Direction.RESPONSE, task))
         else:
             self.understand(parsed)
 

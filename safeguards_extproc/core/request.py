@@ -16,7 +16,7 @@ from safeguards_extproc.core import media
 from safeguards_extproc.core.account import Admitted
 from safeguards_extproc.core.actions import ACTIONS, Deed, Point
 from safeguards_extproc.core.admission import TOOLS
-from safeguards_extproc.core.aside import Outcome, Parse, Parsed, Rewrite, Rewritten, heavy
+from safeguards_extproc.core.aside import LARGE, Outcome, Parse, Parsed, Rewrite, Rewritten, heavy
 from safeguards_extproc.core.context import MODEL_CHARS, OURS, Context
 from safeguards_extproc.core.decision import TERMINAL, Action, Gate, Value, Verdict
 from safeguards_extproc.core.effects import Offload, SendHeaders, Wake
@@ -39,7 +39,7 @@ BEGINNING = 64
 
 class RequestLane:
     """`settled` once the verdict is final; `refused` holds the verdict that the client is told, if it is a no. `away`
-    while the body is read or edited elsewhere."""
+    while the body waits to be read, or is read or edited elsewhere."""
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
@@ -55,6 +55,7 @@ class RequestLane:
         self._fields: dict[str, str] = {}
         self._chunks: list[bytes] = []
         self.away = False
+        self._turn: Parse | None = None  # what is to be read when it has its turn
         self._pour: Pour | None = None
         self._parts: Parts = ()
         self._unread: frozenset[str] = frozenset()
@@ -68,6 +69,18 @@ class RequestLane:
     def enforcing(self) -> bool:
         """Whether a verdict has consequences."""
         return not self.ctx.opened.silent and self.ctx.route.gate is not Gate.OBSERVE
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is something to do without any event: `turn` and `advance` do it."""
+        return self._turn is not None or self.scan.behind
+
+    def turn(self) -> None:
+        """Another event: go on with what the last one left."""
+        self.scan.turn()
+        task, self._turn = self._turn, None
+        if task is not None:
+            self._parse(task)
 
     def lets_answer(self) -> bool:
         """Nothing of a response leaves before the request has its verdict, unless the request is only observed."""
@@ -258,11 +271,19 @@ class RequestLane:
         encoding, limit = self._fields.get("content-encoding", ""), ctx.route.limits.request_bytes
         wants = ctx.desk.wants if ctx.desk is not None else ()
         task = Parse(Direction.REQUEST, known, body, encoding, limit, wants=wants)
-        parsed = task.at_once(ctx.wire)
-        if parsed is None:
-            self.away = True
-            ctx.out.append(Offload(Direction.REQUEST, task))
+        self.away = True
+        if len(body) > LARGE and not heavy(body):
+            self._turn = task
         else:
+            self._parse(task)
+
+    def _parse(self, task: Parse) -> None:
+        """Read it here, or have it read elsewhere."""
+        parsed = task.at_once(self.ctx.wire)
+        if parsed is None:
+            self.ctx.out.append(Offload(Direction.REQUEST, task))
+        else:
+            self.away = False
             self._understand(parsed)
 
     def _understand(self, parsed: Parsed) -> None:
@@ -374,7 +395,7 @@ class RequestLane:
     def _drop(self) -> None:
         self._heard()
         self._chunks, self._parts, self.held, self._plain, self._pour = [], (), 0, None, None
-        self._document, self._unreadable = None, ""
+        self._document, self._turn, self._unreadable = None, None, ""
         self.scan.pouring = False
 
     def _refuse(self, verdict: Verdict, applied: str, cause: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from safeguards_extproc.core.aside import LARGE
 from safeguards_extproc.core.decision import Action, Gate, Model, Release, Result, Route, Windowing
 from safeguards_extproc.core.effects import AnswerBody, Classify, Keep, Refuse, SendBody, SendHeaders, Wake
 from safeguards_extproc.core.events import Aborted, Body, BodyMode, Opened, Trailers, Woke
@@ -499,6 +500,40 @@ def test_a_long_text_leaves_turns_to_others():
 
     assert [SendHeaders, SendBody] == [type(effect) for effect in effects]
     assert turns > 5
+
+
+def long_request(exchange):
+    exchange.feed(request_headers())
+    return exchange.feed(Body(REQUEST, plain_request("x" * LARGE), True))
+
+
+def long_answer(exchange):
+    for message in (request_headers(), Body(REQUEST, plain_request("hi"), True), response_headers()):
+        exchange.feed(message)
+    return exchange.feed(Body(RESPONSE, b'{"text": "%s"}' % (b"x" * LARGE), True))
+
+
+@pytest.mark.parametrize("long", [long_request, long_answer])
+def test_a_long_body_is_read_in_a_turn_of_its_own(long):
+    """Many may end in what one connection brings at once: each is only taken in then, and nothing of it goes on."""
+    exchange = Exchange(WordPolicy(), PLAIN_WIRE, "one", Opened(BodyMode.DUPLEX, BodyMode.DUPLEX), 1.0)
+
+    assert [Wake(TURN, 0.0)] == long(exchange)
+    assert exchange.waiting
+    effects = exchange.feed(Woke(TURN))
+    while Wake(TURN, 0.0) in effects:
+        effects = exchange.feed(Woke(TURN))
+    assert any(isinstance(effect, SendBody) and effect.end for effect in effects)
+
+
+def test_a_long_body_whose_turn_never_came_has_its_record():
+    """Envoy went away before."""
+    exchange = Exchange(WordPolicy(), PLAIN_WIRE, "one", Opened(BodyMode.DUPLEX, BodyMode.DUPLEX), 1.0)
+    long_request(exchange)
+
+    (kept,) = exchange.feed(Aborted("closed"))
+    assert isinstance(kept, Keep)
+    assert [] == exchange.feed(Woke(TURN))
 
 
 @pytest.mark.parametrize("where", range(0, 200, 20))
