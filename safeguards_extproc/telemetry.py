@@ -67,8 +67,8 @@ METRICS = tuple(
         ("released_unscanned_total", "Directions of which bytes left before a verdict.", ("phase",), ()),
         (
             "unchecked_total",
-            "Directions that policy let go on without all their checks. failure: a detector gave no answer; "
-            "unreadable: the text, or a part of it, could not be read.",
+            "Directions that policy let go on without all their checks. failure: a detector gave no answer, or there "
+            "was no time to read; unreadable: the text, or a part of it, could not be read.",
             ("phase", "why"),
             (),
         ),
@@ -141,6 +141,9 @@ FROM_ZERO: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "faults_total": tuple((where,) for where in ("exchange", "scorer", "reader", "accounts", "peer")),
     "released_unscanned_total": (("request",), ("response",)),
     "unchecked_total": tuple((phase, why) for phase in ("request", "response") for why in ("failure", "unreadable")),
+    "uninspectable_total": tuple(
+        (phase, reason) for phase in ("request", "response") for reason in ("overloaded", "unavailable")
+    ),
     "policy_loads_total": (("ok",), ("failed",)),
     "certificate_loads_total": (("ok",), ("failed",)),
     "record_gaps_total": tuple((kind,) for kind in ("missing", "unseen", "unlogged", "doubled", "lost", "uncounted")),
@@ -153,6 +156,8 @@ BREAKER_STATES = ("closed", "half-open", "open")
 STORE_STATES = ("ok", "away")
 NOT_LET_ON = frozenset({*TERMINAL, "refuse", "pass"})
 """What was applied to a direction that did not go on, or that nobody wanted inspected."""
+NO_TIME = frozenset({"overloaded", "unavailable"})
+"""Why a text was not read that say nothing of the text."""
 MOST_SERIES = 2000
 OTHER = "other"
 
@@ -480,9 +485,9 @@ class Metrics(Collector):
         if account.released_unscanned:
             of["released_unscanned_total"].add(1, name)
         if account.bytes_released and phase.applied not in NOT_LET_ON:
-            if phase.failed:
+            if phase.failed or account.uninspectable in NO_TIME:
                 of["unchecked_total"].add(1, name, "failure")
-            if account.uninspectable:
+            elif account.uninspectable:
                 of["unchecked_total"].add(1, name, "unreadable")
         for step, begin, end in (
             ("verdict", phase.ended_ms, phase.decided_ms),

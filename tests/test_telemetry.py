@@ -72,6 +72,8 @@ def test_what_an_alert_waits_for_is_there_from_the_start() -> None:
         (Phase(applied="allow", failed={"screen": "timeout"}), {"failure"}),
         (Phase(applied="annotate", failed={"screen": "timeout"}), {"failure"}),
         (Phase(applied="allow", account=Account(uninspectable="opaque")), {"unreadable"}),
+        (Phase(applied="allow", account=Account(uninspectable="overloaded")), {"failure"}),
+        (Phase(applied="annotate", account=Account(uninspectable="unavailable")), {"failure"}),
         (Phase(applied="block", failed={"screen": "timeout"}), set()),
         (Phase(applied="stop", failed={"screen": "timeout"}), set()),
         (Phase(applied="pass", account=Account(uninspectable="opaque")), set()),

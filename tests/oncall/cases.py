@@ -24,6 +24,14 @@ REQUEST = 'phase="request", step="verdict"'
 RESPONSE = 'phase="response", step="last"'
 
 
+SERVED = {
+    'safeguards_streams_total{how="complete"}': "0+60x80",
+    'safeguards_streams_total{how="error"}': "0x80",
+    'safeguards_streams_refused_total{reason="overload"}': "0x80",
+}
+"""Streams of an hour in which all is well."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """With these `series`, scraped every `every`, the alert of this severity fires `after` so long, or does not."""
@@ -179,6 +187,20 @@ SHORT: tuple[Case, ...] = (
         {
             'safeguards_streams_refused_total{reason="overload"}': "4x20",
             'safeguards_streams_refused_total{reason="shutdown"}': "0+1x20",
+        },
+    ),
+    *pair(
+        "Shedding",
+        PAGE,
+        "10m",
+        {
+            'safeguards_uninspectable_total{phase="request", reason="overloaded"}': "0+2x20",
+            'safeguards_streams_total{how="complete"}': "0+100x20",
+        },
+        {
+            'safeguards_uninspectable_total{phase="request", reason="overloaded"}': "0x3 2x20",
+            'safeguards_uninspectable_total{phase="request", reason="opaque"}': "0+50x20",
+            'safeguards_streams_total{how="complete"}': "0+100x20",
         },
     ),
     *pair(
@@ -523,6 +545,21 @@ SHORT: tuple[Case, ...] = (
         "70m",
         {STARTED: "0+600x80", FAILED: "0x80", ALLOWED: "0+1x80"},
         {STARTED: "0+6000x80", FAILED: "0x80", ALLOWED: "0 1x80"},
+    ),
+    *pair(
+        "FastBurn",
+        PAGE,
+        "70m",
+        {
+            **SERVED,
+            'safeguards_rules_fired_total{rule="detector:screen", action="block", mode="enforce"}': "0+1x80",
+        },
+        {
+            **SERVED,
+            'safeguards_rules_fired_total{rule="detector:screen", action="annotate", mode="enforce"}': "0+9x80",
+            'safeguards_rules_fired_total{rule="jailbreak", action="block", mode="enforce"}': "0+9x80",
+            'safeguards_rules_fired_total{rule="uninspectable:malformed", action="block", mode="enforce"}': "0+9x80",
+        },
     ),
     *quiet("FastBurn", PAGE, "100m", "it is over", {STARTED: "0+60x110", FAILED: "0+1x60 60x50"}),
     *quiet("FastBurn", PAGE, "70m", "hardly any traffic", {STARTED: "0+1x80", FAILED: "0+1x80"}),

@@ -29,6 +29,7 @@ NOT_HERE = {
 WELL_AND_SILENT = {
     "safeguards_detector_failures_total": "no detector has failed",
     "safeguards_breaker_state": "no breaker has moved",
+    'rule=~"detector:': "no text went without its model",
     "safeguards_keeper_failures_total": "the keeper could do everything",
 }
 """Series that come only when something goes wrong."""
