@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.helm.matrix import EVERYTHING, IMAGE, MATRIX, merged
-from tests.helm.program import ROOT, Helm, Manifest, downloaded, installed
+from tests.helm.program import ROOT, Helm, Manifest
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -55,9 +55,8 @@ def checkov() -> Path:
 
 
 @pytest.fixture(scope="module")
-def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+def manifests(newest: Helm) -> list[Manifest]:
     """Everything at once, with digests, and what everything at once leaves out."""
-    helm = Helm(4, installed(4) or downloaded(4), tmp_path_factory.mktemp("lint"))
     images = {
         "image": IMAGE,
         "extrasImage": IMAGE,
@@ -65,7 +64,7 @@ def manifests(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
         "redis": {"bundled": {"image": IMAGE | {"tag": "1"}}},
     }
     rows = (EVERYTHING, MATRIX["keepers"])
-    return [each for values in rows for each in helm.render(merged(values, images))]
+    return [each for values in rows for each in newest.render(merged(values, images))]
 
 
 def findings(checkov: Path, manifests: list[Manifest], folder: Path) -> set[tuple[str, str]]:
