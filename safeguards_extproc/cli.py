@@ -19,6 +19,7 @@ from safeguards_extproc import (
     cli_bulk,
     cli_campaigns,
     cli_capture,
+    cli_compact,
     cli_keeper,
     cli_limits,
     cli_models,
@@ -50,6 +51,7 @@ app.add_typer(cli_limits.app, name="limits")
 app.add_typer(cli_campaigns.app, name="campaigns")
 app.add_typer(cli_records.app, name="records")
 cli_records.app.command("reconcile")(cli_reconcile.reconcile)
+cli_records.app.command("compact")(cli_compact.compact)
 app.add_typer(cli_capture.app, name="capture")
 cli_account.app.command("bulk")(cli_bulk.bulk)
 app.add_typer(cli_models.app, name="models")

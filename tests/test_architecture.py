@@ -45,8 +45,8 @@ MAY_IMPORT = {
     "app_replay": "errors ports replay local settings app *",
     "app_keeper": "errors policy telemetry settings adapters enforcement app_accounts *",
     "cli": "errors core ports wire policy records replay telemetry settings evaluate enforcement app local "
-    "cli_account cli_attach cli_bulk cli_campaigns cli_capture cli_keeper cli_limits cli_reconcile cli_records "
-    "cli_replay cli_models cli_probe cli_report cli_scorer logs __version__ *",
+    "cli_account cli_attach cli_bulk cli_campaigns cli_capture cli_compact cli_keeper cli_limits cli_reconcile "
+    "cli_records cli_replay cli_models cli_probe cli_report cli_scorer logs __version__ *",
     "cli_say": "errors policy *",
     "cli_account": "errors core policy enforcement telemetry logs app_accounts cli_say *",
     "cli_attach": "errors attach doctor cli_say *",
@@ -54,6 +54,7 @@ MAY_IMPORT = {
     "cli_campaigns": "errors enforcement cli_account cli_say *",
     "cli_limits": "errors core policy enforcement adapters telemetry logs app_accounts cli_say *",
     "cli_records": "errors core records telemetry adapters cli_say *",
+    "cli_compact": "records cli_records cli_say *",
     "cli_reconcile": "errors records cli_records cli_say *",
     "cli_keeper": "settings logs app_keeper *",
     "cli_models": "errors records repository cli_say *",

@@ -2,7 +2,8 @@
 
 The one rule: a segment is deleted when every record that it holds is in a file whose manifest is written; until then
 any step may be done again. What is written follows from the segment alone, so whoever is killed anywhere and begins
-anew, or works beside another, writes the same files, and no record twice. A segment that cannot be sealed stays.
+anew, or works beside another, writes the same files, and no record twice; a file that was joined with others since
+(compact.py) is not written again. A segment that cannot be sealed stays.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from safeguards_extproc.core.record import SCHEMA, Record
 from safeguards_extproc.records import segments, table
 from safeguards_extproc.records.encode import from_json
-from safeguards_extproc.records.sealed import Manifest, digest, encode, file_of, folder_of, runs
+from safeguards_extproc.records.sealed import Manifest, digest, encode, file_of, folder_of, holder, runs
 from safeguards_extproc.records.segments import Segment
 from safeguards_extproc.records.stores import Store
 
@@ -61,9 +62,15 @@ def seal(folder: Path, store: Store) -> Round:
 def _seal_one(segment: Segment, store: Store, done: Round) -> None:
     reading = segments.read(segment.path)
     held = _Held()
-    manifests = [_publish(part, segment, store) for part in _parts(reading, held)]
+    manifests: list[Manifest] = []
+    held_by: dict[str, Manifest] = {}
+    for part in _parts(reading, held):
+        taken = holder(store, file_of(part))
+        manifest = taken or _publish(part, segment, store)
+        manifests += [] if taken else [manifest]
+        held_by[manifest.file] = manifest
     torn = reading.left
-    for manifest in manifests:
+    for manifest in held_by.values():
         if store.size(manifest.file) != manifest.size or store.size(manifest.path) < 0:
             raise OSError(errno.EIO, f"the store does not have {manifest.file}, which it took")
     if torn:
@@ -117,10 +124,19 @@ def _in_order(records: list[Record]) -> list[Record]:
 
 
 def _publish(records: Sequence[Record], segment: Segment, store: Store) -> Manifest:
+    data, manifest = described(records)
+    manifest.segment = os.path.basename(segment.path)
+    store.put(manifest.file, data)
+    store.put(manifest.path, encode(manifest))
+    return manifest
+
+
+def described(records: Sequence[Record]) -> tuple[memoryview, Manifest]:
+    """Records of one life and hour, in order, as a file and the manifest that it gets."""
     data, columns = parquet(records)
     first = records[0]
     times = [record.time for record in records]
-    manifest = Manifest(
+    return data, Manifest(
         file=file_of(records),
         region=first.region,
         producer=first.producer,
@@ -132,12 +148,9 @@ def _publish(records: Sequence[Record], segment: Segment, store: Store) -> Manif
         begin=min(times),
         end=max(times),
         schema=SCHEMA,
-        segment=os.path.basename(segment.path),
+        segment="",
         columns=columns,
     )
-    store.put(manifest.file, data)
-    store.put(manifest.path, encode(manifest))
-    return manifest
 
 
 def parquet(records: Sequence[Record]) -> tuple[memoryview, list[str]]:

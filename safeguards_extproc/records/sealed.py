@@ -2,15 +2,17 @@
 
 The one rule: a file counts when its manifest is there, and the same records make the same names. A store is laid out as
 `REGION/date=YYYY-MM-DD/hour=HH/PRODUCER-EPOCH-FIRST-LAST.parquet`, by the time of a record's first message in UTC, with
-the manifest at `….json`.
+the manifest at `….json`. Where several files have become one (compact.py), `….joining` names those that no longer count
+once the one does.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -19,7 +21,7 @@ import msgspec
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.records.stores import Store
 
-PARQUET, MANIFEST = ".parquet", ".json"
+PARQUET, MANIFEST, JOINING = ".parquet", ".json", ".joining"
 NOWHERE = "_"
 """The folder of records that name no region."""
 
@@ -32,7 +34,8 @@ _FOLDERS = ("date=", "hour=")
 @dataclass(slots=True)
 class Manifest:
     """What a sealed file holds. `ranges` are its sequence numbers, first and last of each run, in order. `sha256` and
-    `size` are of the file's bytes. `begin` and `end` are the times of its earliest and latest record."""
+    `size` are of the file's bytes. `begin` and `end` are the times of its earliest and latest record. `segment` is what
+    was sealed, "" for a file that was joined of others; `parts` are all of these, whose records it holds."""
 
     file: str
     region: str
@@ -47,6 +50,7 @@ class Manifest:
     schema: int
     segment: str
     columns: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
 
     @property
     def path(self) -> str:
@@ -54,8 +58,23 @@ class Manifest:
         return manifest_path(self.file)
 
 
-def encode(manifest: Manifest) -> bytes:
-    """A manifest as its file holds it."""
+@dataclass(slots=True)
+class Journal:
+    """Files that become one: `file` holds, or is to hold, the records of `parts`. `at` is when that began, in seconds
+    since 1970."""
+
+    file: str
+    parts: list[str]
+    at: float
+
+    @property
+    def path(self) -> str:
+        """Where the journal itself lies."""
+        return joining_path(self.file)
+
+
+def encode(manifest: Manifest | Journal) -> bytes:
+    """A manifest or journal as its file holds it."""
     return msgspec.json.encode(manifest) + b"\n"
 
 
@@ -65,6 +84,14 @@ def decode(data: bytes) -> Manifest:
         return msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"no manifest: {error}") from None
+
+
+def journal(data: bytes) -> Journal:
+    """A journal from its file. ValueError if it is none."""
+    try:
+        return msgspec.json.decode(data, type=Journal)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"no journal: {error}") from None
 
 
 def folder_of(record: Record) -> str:
@@ -88,6 +115,10 @@ def file_of(records: Sequence[Record]) -> str:
 
 def manifest_path(file: str) -> str:
     return file.removesuffix(PARQUET) + MANIFEST
+
+
+def joining_path(file: str) -> str:
+    return file.removesuffix(PARQUET) + JOINING
 
 
 def digest(data: bytes | memoryview) -> str:
@@ -129,6 +160,46 @@ def begin(folder: str) -> str:
 
 
 def files(store: Store, folder: str) -> list[str]:
-    """The paths of the sealed files in a folder: those whose manifest is there. OSError if the store cannot be read."""
-    there = {entry.path for entry in store.all(folder)}
-    return sorted(path for path in there if path.endswith(PARQUET) and manifest_path(path) in there)
+    """The paths of the sealed files in a folder: those whose manifest is there, and whose records no other file has
+    taken over. OSError if the store cannot be read."""
+    while True:
+        there = {entry.path for entry in store.all(folder)}
+        try:
+            return sorted(counting(store, there))
+        except FileNotFoundError:  # a journal, and with it its parts, is gone since
+            continue
+
+
+def counting(store: Store, there: Set[str]) -> set[str]:
+    """The same of all paths that there are. FileNotFoundError if a journal among them is not there any more, OSError if
+    it is none."""
+    found = {path for path in there if path.endswith(PARQUET) and manifest_path(path) in there}
+    for path in there:
+        if path.endswith(JOINING) and path.removesuffix(JOINING) + PARQUET in found:
+            try:
+                found.difference_update(journal(store.get(path)).parts)
+            except ValueError as error:
+                raise OSError(errno.EIO, f"{path}: {error}") from None
+    return found
+
+
+def span_of(file: str) -> tuple[str, int, int]:
+    """Of a file's name: whose life it is (producer and epoch), its first and its last sequence number. A name that says
+    no such thing has the numbers 0."""
+    life, *numbers = file.rpartition("/")[2].removesuffix(PARQUET).rsplit("-", 2)
+    if len(numbers) != 2 or not all(map(str.isdecimal, numbers)):
+        return life, 0, 0
+    return life, int(numbers[0]), int(numbers[1])
+
+
+def holder(store: Store, file: str) -> Manifest | None:
+    """The manifest of the file that has taken over the records of `file`; None if there is none. OSError if
+    the store cannot be read, ValueError if a manifest cannot."""
+    life, first, last = span_of(file)
+    for other in files(store, file.rpartition("/")[0]):
+        theirs, begin, end = span_of(other)
+        if theirs == life and begin <= first and last <= end and other != file:
+            manifest = decode(store.get(manifest_path(other)))
+            if file in manifest.parts:
+                return manifest
+    return None

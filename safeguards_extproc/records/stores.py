@@ -79,6 +79,13 @@ class Store:
         with self.files.open_output_stream(path, compression=None) as stream:
             stream.write(data)
 
+    def delete(self, path: str) -> None:
+        """Delete a file, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self.files.delete_file(path)
+            if self.folder is not None:
+                _sync((self.folder / path).parent)
+
     def get(self, path: str) -> bytes:
         """All of a file. FileNotFoundError if there is none."""
         with self.files.open_input_stream(path, compression=None) as stream:

@@ -16,7 +16,18 @@ import pyarrow.parquet as pq
 
 from safeguards_extproc.records import segments
 from safeguards_extproc.records.encode import from_json
-from safeguards_extproc.records.sealed import MANIFEST, PARQUET, Manifest, decode, digest, manifest_path, runs
+from safeguards_extproc.records.sealed import (
+    JOINING,
+    MANIFEST,
+    PARQUET,
+    Manifest,
+    decode,
+    digest,
+    joining_path,
+    journal,
+    manifest_path,
+    runs,
+)
 from safeguards_extproc.records.stores import Entry, Store
 
 Runs = list[tuple[int, int]]
@@ -53,7 +64,10 @@ def verify(store: Store, spool: Path | None = None, *, quick: bool = False) -> F
     sealed: dict[Life, Runs] = {}
     entries = list(store.all())
     sizes = {entry.path: entry.size for entry in entries}
+    replaced = _replaced(store, sizes, found)
     for entry in entries:
+        if entry.path in replaced:
+            continue
         if entry.path.endswith(MANIFEST):
             try:
                 manifest = decode(store.get(entry.path))
@@ -68,7 +82,10 @@ def verify(store: Store, spool: Path | None = None, *, quick: bool = False) -> F
             found.bytes += manifest.size
             sealed.setdefault((manifest.producer, manifest.epoch), []).extend(manifest.ranges)
         elif entry.path.endswith(PARQUET) and manifest_path(entry.path) not in sizes:
-            found.problems[entry.path] = "has no manifest: sealing was broken off, and is done again from the spool"
+            again = "joining was broken off, and is done again by records compact"
+            if joining_path(entry.path) not in sizes:
+                again = "sealing was broken off, and is done again from the spool"
+            found.problems[entry.path] = f"has no manifest: {again}"
     for life in sorted({*sealed, *waiting}):
         joined, doubled = join(sealed.get(life, []))
         if doubled:
@@ -77,6 +94,21 @@ def verify(store: Store, spool: Path | None = None, *, quick: bool = False) -> F
         if missing:
             found.missing[life] = missing
     return found
+
+
+def _replaced(store: Store, sizes: dict[str, int], found: Found) -> set[str]:
+    """Files, and their manifests, whose records another file has taken over."""
+    replaced: set[str] = set()
+    for path in sizes:
+        if path.endswith(JOINING):
+            try:
+                told = journal(store.get(path))
+            except ValueError as error:
+                found.problems[path] = str(error)
+                continue
+            if manifest_path(told.file) in sizes and told.file in sizes:
+                replaced.update(told.parts, map(manifest_path, told.parts))
+    return replaced
 
 
 def join(ranges: Iterable[tuple[int, int]]) -> tuple[Runs, Runs]:

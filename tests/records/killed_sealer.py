@@ -16,26 +16,36 @@ import sys
 from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from safeguards_extproc.core.record import Record
 from safeguards_extproc.records import seal, sealed, segments, stores, verify
 from safeguards_extproc.records.stores import open_store
 from tests.records.sealing import EPOCH, Key, in_spool, in_store, key, record, segment
 
-WATCHED = {module.__file__ for module in (seal, segments, stores)}
-STEPS = {"seal", "_seal_one", "_publish", "put", "_put_beside", "_upload", "_sync", "recover", "_close", "free"}
-"""The functions that change something, or call what does; a kill in another is one before what comes next."""
+
+class Watched(NamedTuple):
+    """Files whose lines are counted, in the functions that change something or call what does; a kill in another is one
+    before what comes next."""
+
+    files: Set[str]
+    functions: Set[str]
 
 
-def killed(at: int, report: int) -> Callable[[FrameType, str, Any], Any]:
+WATCHED = Watched(
+    {str(module.__file__) for module in (seal, segments, stores)},
+    {"seal", "_seal_one", "_publish", "put", "_put_beside", "_upload", "_sync", "recover", "_close", "free"},
+)
+
+
+def killed(at: int, report: int, watched: Watched = WATCHED) -> Callable[[FrameType, str, Any], Any]:
     """A tracer that kills this process at a line, and says before where that was."""
     left = at
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
         nonlocal left
         code = frame.f_code
-        if code.co_filename not in WATCHED or code.co_name not in STEPS:
+        if code.co_filename not in watched.files or code.co_name not in watched.functions:
             return None
         if event == "line":
             left -= 1

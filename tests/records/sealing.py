@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from safeguards_extproc.core.record import Phase, Record
 from safeguards_extproc.records import segments, table
 from safeguards_extproc.records.encode import from_json, to_json
-from safeguards_extproc.records.sealed import decode
+from safeguards_extproc.records.sealed import decode, files, hours, manifest_path
 from safeguards_extproc.records.stores import Store
 
 EPOCH = f"{1:019x}"
@@ -50,16 +50,16 @@ def key(record: Record) -> Key:
 
 
 def in_store(store: Store) -> Counter[Key]:
-    """The records of all files with a manifest, each as often as it is there."""
+    """The records of all files that count, each as often as it is there."""
     return Counter(key(each) for each in sealed_records(store))
 
 
 def sealed_records(store: Store) -> Iterable[Record]:
-    """The records of all files with a manifest."""
-    for entry in list(store.all()):
-        if entry.path.endswith(".json"):
-            data = store.get(decode(store.get(entry.path)).file)
-            yield from (table.to_record(row) for row in pq.read_table(io.BytesIO(data)).to_pylist())
+    """The records of all files that count."""
+    for hour in list(hours(store)):
+        for file in files(store, hour):
+            assert file == decode(store.get(manifest_path(file))).file
+            yield from (table.to_record(row) for row in pq.read_table(io.BytesIO(store.get(file))).to_pylist())
 
 
 def in_spool(folder: Path) -> set[Key]:

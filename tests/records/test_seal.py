@@ -166,7 +166,7 @@ def test_killed_at_any_line_nothing_is_lost_and_nothing_doubled(tmp_path: Path) 
 @pytest.mark.real
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_killed_while_it_seals_into_an_object_store(cloud: str, tmp_path: Path) -> None:
-    """The same with the API of each cloud, every thirtieth line; Azure's, which copies in seconds, every hundredth."""
+    """The same with the API of each cloud, every thirtieth line, of Azure's every hundredth."""
     with CLOUDS[cloud]() as url:
         times = killed_at_every(100 if cloud == "abfs" else 30, url, tmp_path)
     assert [] == [time for time in times if time["wrong"]]
