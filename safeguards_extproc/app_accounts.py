@@ -63,7 +63,8 @@ class Standings(Protocol):
 @dataclass(slots=True)
 class Joined:
     """The accounts of a worker and what they stand on. `standings` keeps the snapshot up to date, if anything does;
-    `keeper` is the worker's own, `ladder` gives it the policy's ladder."""
+    `keeper` is the worker's own, `ladder` gives it the policy's ladder; `kept` is whether the policy asks for a keeper,
+    without whom nobody ever says how anybody stands."""
 
     accounts: Accounts
     snapshot: Snapshot
@@ -71,6 +72,7 @@ class Joined:
     standings: Standings | None = None
     keeper: Keeper | None = None
     ladder: Callable[[], None] = lambda: None
+    kept: Callable[[], bool] = lambda: True
     opening: Sequence[Callable[[], Awaitable[None]]] = ()
     closing: Sequence[Callable[[], Awaitable[None]]] = ()
     _keeping: asyncio.Task[None] | None = None
@@ -104,8 +106,9 @@ class Joined:
             return
         age_s = self.standings.age_s
         self.metrics.standings(len(self.snapshot.held), age_s)
-        old = age_s > OLD_S
-        first = age_s == float("inf") and time.monotonic() - self._began < FIRST_S
+        never = age_s == float("inf")
+        old = age_s > OLD_S and (self.kept() or not never)
+        first = old and never and time.monotonic() - self._began < FIRST_S
         health.set("standings", Component.STARTING if first else Component.DEGRADED if old else Component.READY)
         self.metrics.degraded("standings", old)
         if self.keeper is not None:
@@ -181,7 +184,12 @@ def _on_redis(
     sinks = Sinks(strike, RedisStrikes(patient, metrics).put, observed)
     accounts = Accounts(snapshot, limits, sinks, metrics)
     closing = (standings.close, limits.close, quick.close, patient.close)
-    return Joined(accounts, snapshot, metrics, standings, opening=(standings.start,), closing=closing)
+
+    def kept() -> bool:
+        document = policies.current.document
+        return bool(document.enforcement.strikes or document.enforcement.ladder or document.campaigns.detect)
+
+    return Joined(accounts, snapshot, metrics, standings, kept=kept, opening=(standings.start,), closing=closing)
 
 
 def _on_ledger(

@@ -175,6 +175,17 @@ async def test_without_its_redis_a_worker_serves_degraded(tmp_path, monkeypatch)
     assert house.health.ready
 
 
+async def test_limits_alone_need_no_keeper(tmp_path):
+    """A policy without enforcement waits for nobody's news, and nobody is told that there are none."""
+    house = House(tmp_path, POLICY.split("enforcement")[0], redis=(f"unix://{tmp_path}/none.sock",))
+    await house.joined.start()
+    house.joined.probe(house.health)
+    await house.close()
+
+    assert Component.READY == house.health.components["standings"]
+    assert 0 == house.metrics.registry.get_sample_value("safeguards_degraded", {"what": "standings"})
+
+
 async def test_what_the_command_line_did_is_published(tmp_path):
     """All that has changed since, and nothing else."""
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.db", (), time.time)

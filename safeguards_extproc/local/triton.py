@@ -101,31 +101,14 @@ def start(repository: Path, folder: Path, *, only: Sequence[str] | None = None, 
     return triton
 
 
-def among(repository: Path, names: Collection[str]) -> list[str]:
-    """Those of `names` that the repository has: what to start where the others would only take time and memory."""
-    return sorted(each.name for each in repository.iterdir() if each.name in names)
+def program(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """How the server is started, without a word of what it serves: arguments, and environment beside ours.
 
-
-def _launch(repository: Path, folder: Path, only: Sequence[str] | None) -> Triton:
+    `folder` must exist; it gets the backend's folder. Call it only where the server is `available`.
+    """
     wheel, libpython = _wheel(), _libpython()
     assert wheel is not None
     assert libpython is not None
-    http, grpc, metrics = _free_ports(3)
-    argv = [
-        str(wheel / "bin" / "tritonserver"),
-        f"--model-repository={repository.resolve()}",
-        f"--model-control-mode={'none' if only is None else 'explicit'}",
-        *(f"--load-model={name}" for name in only or ()),
-        f"--backend-directory={_backends(wheel, folder)}",
-        f"--backend-config=python,shm-region-prefix-name={_region(folder)}",
-        "--exit-timeout-secs=10",
-        "--disable-auto-complete-config",
-        "--allow-gpu-metrics=false",
-        *(f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")),
-        f"--http-port={http}",
-        f"--grpc-port={grpc}",
-        f"--metrics-port={metrics}",
-    ]
     here = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     libraries = [wheel.parents[1] / "nvidia_pytriton.libs", libpython.parent]
     env = {
@@ -135,6 +118,31 @@ def _launch(repository: Path, folder: Path, only: Sequence[str] | None) -> Trito
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
+    return [str(wheel / "bin" / "tritonserver"), f"--backend-directory={_backends(wheel, folder)}"], env
+
+
+def among(repository: Path, names: Collection[str]) -> list[str]:
+    """Those of `names` that the repository has: what to start where the others would only take time and memory."""
+    return sorted(each.name for each in repository.iterdir() if each.name in names)
+
+
+def _launch(repository: Path, folder: Path, only: Sequence[str] | None) -> Triton:
+    http, grpc, metrics = _free_ports(3)
+    begin, env = program(folder)
+    argv = [
+        *begin,
+        f"--model-repository={repository.resolve()}",
+        f"--model-control-mode={'none' if only is None else 'explicit'}",
+        *(f"--load-model={name}" for name in only or ()),
+        f"--backend-config=python,shm-region-prefix-name={_region(folder)}",
+        "--exit-timeout-secs=10",
+        "--disable-auto-complete-config",
+        "--allow-gpu-metrics=false",
+        *(f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")),
+        f"--http-port={http}",
+        f"--grpc-port={grpc}",
+        f"--metrics-port={metrics}",
+    ]
     part = processes.start("triton", argv, folder / "triton.log", env=env, hint="see its log")
     return Triton(part, f"127.0.0.1:{grpc}", f"127.0.0.1:{http}", f"127.0.0.1:{metrics}")
 

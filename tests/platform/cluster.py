@@ -62,6 +62,8 @@ class Cluster:
         self._external: dict[str, list[str]] = {}
         self.programs = folder / "programs"
         self.programs.mkdir()
+        self.claims = folder / "claims"
+        self.claims.mkdir()
         self.program("safeguards-extproc", f'exec {sys.executable} -m safeguards_extproc "$@"')
         self.program("python", f'exec {sys.executable} "$@"')
         self.dns = Names(self.addresses, network.gateway, DNS if network.isolated else 0, ttl_s)
@@ -121,9 +123,9 @@ class Cluster:
             if not old and len(new) == count and len(available) == count:
                 return
             for pod in new:
-                assert not pod.ended, f"{pod.name}: {pod.problem}\n{pod.containers[0].said()}"
-            if len(new) < count and len(new) + len(old) < count + surge:
-                self._start(name, manifest, digest)
+                fails = pod.ended or any(one.restarts > 2 for one in pod.containers)
+                assert not fails, f"{pod.name}: {pod.problem}\n{pod.containers[0].said()[-2000:]}"
+            if len(new) < count and len(new) + len(old) < count + surge and self._start(name, manifest, digest):
                 continue
             spare = len(available) - (count - missing)
             for pod in sorted(old, key=lambda pod: pod.ready):
@@ -160,9 +162,7 @@ class Cluster:
     def close(self) -> None:
         """End everything at once."""
         for pod in self.pods:
-            for one in [*pod.before, *pod.containers, *pod.beside]:
-                one.kill()
-            pod.delete()
+            pod.kill()
         for pod in self.pods:
             pod.wait(PATIENCE_S)
         self.dns.close()
@@ -173,6 +173,9 @@ class Cluster:
             name = name.removesuffix(suffix)
         if name in self._external:
             return self._external[name]
+        first, dot, rest = name.partition(".")
+        if dot and (service := self.find("Service", rest)) is not None:  # a pod of a StatefulSet, by its name
+            return [pod.address for pod in self.endpoints(service) if pod.name == first] or None
         service = self.find("Service", name)
         return None if service is None else [pod.address for pod in self.endpoints(service)]
 
@@ -193,13 +196,33 @@ class Cluster:
         self._count += 1
         return self._count
 
-    def _start(self, name: str, manifest: Manifest, digest: str) -> Pod:
-        number = self._number()
-        return self._pod(f"{name}-{number}", manifest["spec"]["template"], {"workload": name, "template": digest})
+    def _start(self, name: str, manifest: Manifest, digest: str) -> bool:
+        """One pod more; False where the number that it would have is still another's."""
+        spec, labels = manifest["spec"], {"workload": name, "template": digest}
+        if manifest["kind"] == "Deployment":
+            self._pod(f"{name}-{self._number()}", spec["template"], labels)
+            return True
+        taken = {pod.name for pod in self.pods if not pod.ended}
+        free = [
+            each for each in (f"{name}-{number}" for number in range(int(spec.get("replicas", 1)))) if each not in taken
+        ]
+        if free:
+            claims = {
+                each["metadata"]["name"]: f"{each['metadata']['name']}-{free[0]}"
+                for each in spec.get("volumeClaimTemplates", [])
+            }
+            self._pod(free[0], spec["template"], labels, claims)
+        return bool(free)
 
-    def _pod(self, name: str, template: Manifest, labels: Mapping[str, str]) -> Pod:
-        spec, host = template["spec"], self.network.host()
-        folder = self.folder / name
+    def _pod(
+        self, name: str, template: Manifest, labels: Mapping[str, str], claimed: Mapping[str, str] | None = None
+    ) -> Pod:
+        """A pod of a template; `claimed` are volumes of claims of its own."""
+        own = [
+            {"name": volume, "persistentVolumeClaim": {"claimName": claim}} for volume, claim in (claimed or {}).items()
+        ]
+        spec = {**template["spec"], "volumes": [*template["spec"].get("volumes", []), *own]}
+        host, folder = self.network.host(), self.folder / f"{name}.{self._number()}"
         folder.mkdir()
         search = f"{self.namespace}.svc.cluster.local svc.cluster.local cluster.local"
         nameserver = f"nameserver {self.network.gateway}\nsearch {search}\noptions ndots:5\n"
@@ -218,10 +241,8 @@ class Cluster:
         def make(row: Mapping[str, Any], mounts: Sequence[Mounted]) -> Container:
             return Container(row, place, entrypoint(row["image"]), self._env(row, fields), mounts)
 
-        claims = self.folder / "claims"
-        claims.mkdir(exist_ok=True)
         given = {**(template["metadata"].get("labels") or {}), **labels}
-        pod = Pod(name, spec, given, place, self.find, make, claims)
+        pod = Pod(name, spec, given, place, self.find, make, self.claims)
         self.pods.append(pod)
         return pod
 

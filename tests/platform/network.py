@@ -6,6 +6,7 @@ The one rule: whatever was made is gone when the network is closed, and what a k
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 _NAME = re.compile(r"sg(\d+)[bvn]\d*")
+_count = itertools.count()
 _FIRST_HOST = 10  # the bridge is .1
 
 
@@ -96,7 +98,7 @@ class Namespaces(Network):
 
     def host(self) -> Host:
         address = self._next()
-        number = address.rpartition(".")[2]
+        number = next(_count)  # never one that was used before: a namespace may outlive its name for a moment
         name, wire = f"sg{os.getpid()}n{number}", f"sg{os.getpid()}v{number}"
         _ip("netns", "add", name)
         self._names[address] = name

@@ -75,7 +75,7 @@ class Pod:
         self.containers = [make(row, self._mounts(row)) for row in spec["containers"]]
         self.ready_since, self.problem, self.ended = 0.0, "", False
         self._state = {one.name: State() for one in [*self.beside, *self.containers]}
-        self._end = threading.Event()
+        self._end, self._at_once = threading.Event(), False
         self._thread = threading.Thread(target=self._live, daemon=True)
         self._thread.start()
 
@@ -97,6 +97,11 @@ class Pod:
 
     def delete(self) -> None:
         """Begin its end; it is no endpoint from now on."""
+        self._end.set()
+
+    def kill(self) -> None:
+        """End it without hooks and without grace."""
+        self._at_once = True
         self._end.set()
 
     def wait(self, seconds: float) -> None:
@@ -151,7 +156,8 @@ class Pod:
                     self._look(one, self._state[one.name], now)
                 ready = all(state.ready for state in self._state.values())
                 self.ready_since = (self.ready_since or time.monotonic()) if ready else 0.0
-            self._stop()
+            if not self._at_once:
+                self._stop()
         except Exception as error:  # noqa: BLE001 (said where the pod is waited for)
             self.problem = f"{type(error).__name__}: {error}"
         finally:

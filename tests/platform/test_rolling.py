@@ -44,6 +44,14 @@ def made(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene
         yield made
 
 
+def test_helm_test_passes(made: Scene, helm: Helm) -> None:
+    """The chart's own test, run as rendered: it finds the Service by name, and is answered."""
+    hooks = [each for each in rendered(helm, PACE) if "helm.sh/hook" in (each["metadata"].get("annotations") or {})]
+    assert hooks
+    for hook in hooks:
+        assert {0} == {code for code, _ in made.cluster.run(hook).values()}
+
+
 def test_nobody_notices_an_upgrade(made: Scene, helm: Helm) -> None:
     """Every answer whole, every stream to its end, nothing unread, a record for each; and pods end well."""
     outcome = roll(made, PACE, rendered(helm, PACE, "upgraded", NO_DRAIN), restart=False)
