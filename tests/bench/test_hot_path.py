@@ -38,6 +38,7 @@ def test_headers_that_are_read_for_every_message_are_noticed() -> None:
 
 
 @pytest.mark.real
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not INSTRUCTIONS, reason=f"nobody noted what Python {hot_path.BUILD} takes")
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="no valgrind: apt-get install valgrind")
 def test_an_exchange_takes_no_more_instructions_than_were_noted() -> None:
