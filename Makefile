@@ -18,7 +18,7 @@ LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORE
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay check test eval bench bench-compare bench-peers bench-gpu fuzz proto format clean
+.PHONY: help setup demo replay check test eval bench bench-compare bench-peers bench-gpu fuzz sbom proto format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -68,6 +68,10 @@ bench-gpu: $(READY) ## load a GPU with the model guard, 1 to 256 callers; withou
 fuzz: $(READY) ## throw broken inputs at every parser, SECONDS for each; TARGET="json path" are some
 	@$(PIP) -e ".[fuzz]"
 	@$(PY) -m fuzz --seconds $(or $(SECONDS),60) $(TARGET)
+
+sbom: $(READY) ## build what the image holds, without an engine, and write its bill of materials: var/sbom.json
+	@rm -rf var/image && mkdir -p var
+	@$(PY) -m tools.image var/image $(if $(EXTRAS),--extras '$(EXTRAS)') --sbom var/sbom.json
 
 proto: $(READY) ## generate code from proto/
 	@$(PY) -m tools.proto

@@ -91,7 +91,7 @@ def _ext_proc(wanted: Attachment, how: How) -> dict[str, Any]:
                 "maxConcurrentStreams": CONCURRENT,
                 "initialStreamWindowSize": "1Mi",
                 "initialConnectionWindowSize": "16Mi",
-                "connectionKeepalive": {"interval": "30s", "timeout": "5s"},
+                "connectionKeepalive": {"interval": "10s", "timeout": "5s"},
             },
             "loadBalancer": {"type": "LeastRequest"},
         },

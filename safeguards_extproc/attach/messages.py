@@ -178,7 +178,7 @@ def _http2() -> Any:
         max_concurrent_streams=UInt32Value(value=CONCURRENT),
         initial_stream_window_size=UInt32Value(value=STREAM_WINDOW),
         initial_connection_window_size=UInt32Value(value=CONNECTION_WINDOW),
-        connection_keepalive=KeepaliveSettings(interval=seconds(30), timeout=seconds(5)),
+        connection_keepalive=KeepaliveSettings(interval=seconds(10), timeout=seconds(5)),
     )
     return HttpProtocolOptions(
         explicit_http_config=HttpProtocolOptions.ExplicitHttpConfig(http2_protocol_options=options)

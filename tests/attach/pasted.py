@@ -9,6 +9,7 @@ from typing import Any
 from safeguards_extproc.attach import MESHES
 from safeguards_extproc.attach.options import Attachment, How, Route, Tls
 from safeguards_extproc.attach.static import Document
+from safeguards_extproc.attach.yaml_text import text
 from safeguards_extproc.local.envoy import load
 
 DEMO = Path(__file__).parents[2] / "envoy" / "demo.yaml"
@@ -55,6 +56,14 @@ def static(wanted: Attachment) -> tuple[dict[str, Any], list[Document]]:
     others = [row for row in resources["clusters"] if row["name"] != "safeguards"]
     resources["clusters"] = [*others, *parts["clusters"]]
     return document, files
+
+
+def save(files: list[Document]) -> None:
+    """Each file where the configuration expects it."""
+    for title, content in files:
+        path = Path(title.removeprefix("Save as "))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text(content))
 
 
 def istio(wanted: Attachment) -> dict[str, Any]:

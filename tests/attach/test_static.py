@@ -10,21 +10,17 @@ import pytest
 
 from safeguards_extproc.attach import MESHES
 from safeguards_extproc.attach.options import Attachment, How, Route, Tls
-from safeguards_extproc.attach.yaml_text import text
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.local.envoy import binary, validate
 from tests.attach.older import envoy
-from tests.attach.pasted import ROUTES, manager_of, static, variants
+from tests.attach.pasted import ROUTES, manager_of, save, static, variants
 from tests.helm.certificates import write
 
 
 def saved(wanted: Attachment, folder: Path) -> Path:
     """The configuration, with the files that it reads where it expects them."""
     document, files = static(wanted)
-    for title, content in files:
-        path = Path(title.removeprefix("Save as "))
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text(content))
+    save(files)
     config = folder / "envoy.json"
     config.write_text(json.dumps(document))
     return config

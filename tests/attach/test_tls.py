@@ -12,9 +12,8 @@ import pytest
 from safeguards_extproc.attach import tls
 from safeguards_extproc.attach.options import Attachment, Tls
 from safeguards_extproc.attach.plain import plain
-from safeguards_extproc.attach.yaml_text import text
 from safeguards_extproc.local import envoy, processes
-from tests.attach.pasted import static
+from tests.attach.pasted import save, static
 from tests.envoy.background import until
 from tests.helm.certificates import write
 
@@ -51,10 +50,7 @@ def test_a_renewed_certificate_is_taken_without_a_restart(tmp_path: Path) -> Non
     document, files = static(
         Attachment(addresses=("localhost:9",), tls=Tls.MUTUAL, tls_folder=str(mounted)),
     )
-    for title, content in files:
-        path = Path(title.removeprefix("Save as "))
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text(content))
+    save(files)
     document["static_resources"]["listeners"][0]["address"] = envoy.address("127.0.0.1:0")
     document["admin"]["address"] = envoy.address("127.0.0.1:0")
     config, admin_file = tmp_path / "envoy.json", tmp_path / "admin"

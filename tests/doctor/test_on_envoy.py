@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from safeguards_extproc.attach.options import Attachment, How
+from safeguards_extproc.attach.options import Attachment, How, Tls
 from safeguards_extproc.doctor import examine
 from safeguards_extproc.doctor.look import ask
 from safeguards_extproc.doctor.seen import seen
 from safeguards_extproc.local import envoy, processes
 from tests.attach.older import envoy as older
-from tests.attach.pasted import istio, static
+from tests.attach.pasted import istio, save, static
 from tests.doctor.faults import AFTER, DOCUMENT, at, both, cluster_of, filter_of, with_, without
 from tests.envoy.rig import ROOT, end, post, serve
 from tests.helm.certificates import write
@@ -74,6 +74,28 @@ def test_our_own_attachment_is_well(how: How, filter_socket: Path, tmp_path: Pat
         assert set() == codes(admin)
         post(url, PATH, BODY, {"content-type": "application/json"})
         assert set() == codes(admin)
+
+
+def test_mutual_tls_is_well(tmp_path: Path) -> None:
+    """A filter that wants a certificate of Envoy, and an Envoy that checks the filter's name."""
+    pem = tmp_path / "pem"
+    write(pem, "filter.test")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text((ROOT / "policies" / "minimal.yaml").read_text())
+    options = ["--tls-certificate", f"{pem}/tls.crt", "--tls-key", f"{pem}/tls.key", "--tls-client-ca", f"{pem}/ca.crt"]
+    started = serve(policy, tmp_path / "filter.sock", options=options)
+    try:
+        wanted = Attachment(
+            addresses=(f"unix://{started.socket}",), tls=Tls.MUTUAL, tls_name="filter.test", tls_folder=str(pem)
+        )
+        document, files = static(wanted)
+        save(files)
+        with running(document, tmp_path) as (admin, url):
+            assert set() == codes(admin)
+            assert "x-safeguards-id" in post(url, PATH, BODY, {"content-type": "application/json"})[1]
+            assert set() == codes(admin)
+    finally:
+        end(started.part)
 
 
 def test_what_istio_makes_of_ours_is_well(filter_socket: Path, tmp_path: Path) -> None:
