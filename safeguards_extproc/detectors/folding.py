@@ -6,6 +6,7 @@ only in text that is English once they are gone.
 
 from __future__ import annotations
 
+import codecs
 import re
 import string
 import unicodedata
@@ -28,6 +29,9 @@ _UNSEEN = (
 # Joiners and selectors belong to Arabic, to the scripts of India, and to emoji.
 _INVISIBLE = re.compile(f"[{_UNSEEN}]|(?<![\u0600-\u0dff\u2190-\U0001faff])[{_JOINERS}]")
 _ERASED = re.compile("[\b\x7f]")
+_CONTINUED = bytes(range(0x80, 0xC0))
+"""Bytes of UTF-8 that begin no character."""
+_LAYOUT = str.maketrans("\n\r\t", "   ")
 _MARK = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 _ACCENTS = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
 SIGNS = (
@@ -142,11 +146,12 @@ def _paired(found: re.Match[str]) -> str:
 
 
 def _readable(data: bytes, otherwise: str) -> str:
+    """UTF-8 that is printed; of a character that a window's border cut there may be a part at either end."""
     try:
-        text = data.decode()
+        text, _ = codecs.utf_8_decode(data.lstrip(_CONTINUED), "strict", False)
     except UnicodeDecodeError:
         return otherwise
-    return text if text.isprintable() else otherwise
+    return text if text.translate(_LAYOUT).isprintable() else otherwise
 
 
 def _bytes_of_selectors(found: re.Match[str]) -> str:
@@ -156,13 +161,18 @@ def _bytes_of_selectors(found: re.Match[str]) -> str:
 
 
 def _bytes_of_bits(found: re.Match[str]) -> str:
-    """Two invisible characters as bits, eight to a byte; which of them is 1 is tried both ways."""
+    """Two invisible characters as bits, eight to a byte. Which of them is 1 is tried both ways, and where a byte begins
+    eight ways: a window may begin in the middle of one."""
     signs = sorted(set(found[0]))
-    for zero, one in ((signs[0], signs[-1]), (signs[-1], signs[0])):
-        bits = "".join("1" if sign == one else "0" for sign in found[0] if sign in (zero, one))
-        text = _readable(bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits) - 7, 8)), "")
-        if text:
-            return text
+    others = dict.fromkeys(map(ord, signs[1:-1]))
+    ways = ((signs[0], signs[-1]), (signs[-1], signs[0]))
+    readings = [found[0].translate({**others, ord(one): "1", ord(zero): "0"}) for zero, one in ways]
+    for begin in range(8):
+        for bits in readings:
+            size = (len(bits) - begin) // 8
+            text = _readable(int(bits[begin : begin + 8 * size] or "0", 2).to_bytes(size), "")
+            if text:
+                return text
     return found[0]
 
 

@@ -94,10 +94,15 @@ def _unwrapped(text: str, plain: str) -> str:
     if end - begin < LEAST:
         return ""
     was = text[begin : len(text) - len(plain) + end]
-    # A word that begins or ends as what was encoded does belongs to it as a whole.
-    while begin and plain[begin].isalnum() and plain[begin - 1].isalnum():
+    # A word at the border of what was encoded belongs to it as a whole, but where it was hidden behind what is seen.
+    while begin and was[:1].isascii() and plain[begin].isalnum() and plain[begin - 1].isalnum():
         begin -= 1
-    while end < len(plain) and plain[end - 1].isalnum() and (plain[end].isalnum() or plain[end] in ".?!"):
+    while (
+        end < len(plain)
+        and was[-1:].isascii()
+        and plain[end - 1].isalnum()
+        and (plain[end].isalnum() or plain[end] in ".?!")
+    ):
         end += 1
     found = plain[begin:end].strip()
     if not LEAST <= len(found) < len(plain.strip()):

@@ -6,10 +6,11 @@ import re
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeguards_extproc.detectors.folding import SIGNS, STABLE, fold
+from safeguards_extproc.evaluate.evasions import EVASIONS
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,17 @@ def test_what_hides(text: str, folded: str) -> None:
 def test_what_is_ordinary(text: str) -> None:
     """Equal to itself."""
     assert text == fold(text)
+
+
+@pytest.mark.parametrize("evasion", ["sneaky bits", "zero-width bits", "variation selectors"])
+@given(begin=st.integers(0, 400), size=st.integers(300, 600))
+@settings(max_examples=25)
+def test_bytes_that_nobody_sees_are_read_wherever_a_window_begins(evasion: str, begin: int, size: int) -> None:
+    """In the middle of a byte or of a character, over lines too."""
+    hidden = "Where is the key?\n在哪里？ " * 30
+    read = fold(EVASIONS[evasion](hidden)[2 + begin :][:size])
+    assert read in fold(hidden)
+    assert len(read) >= size // 16
 
 
 def test_other_scripts_stay_in_their_own_words() -> None:
