@@ -16,7 +16,7 @@ import yaml
 from tests.helm.matrix import EVERYTHING, IMAGE, MATRIX, merged
 from tests.helm.program import ROOT, Helm, Manifest
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 REQUIREMENT = "checkov==3.3.30"
 CACHE = ROOT / ".cache" / "checkov"
@@ -48,7 +48,7 @@ def checkov() -> Path:
         if not program.exists():
             subprocess.run([sys.executable, "-m", "venv", str(CACHE)], check=True, timeout=120)
             pip = [str(CACHE / "bin" / "python"), "-m", "pip", "install", "--quiet", REQUIREMENT]
-            done = subprocess.run(pip, capture_output=True, text=True, timeout=240)
+            done = subprocess.run(pip, capture_output=True, text=True, timeout=480)
             if done.returncode:
                 pytest.skip(f"no checkov on PATH or in $CHECKOV, and pip could not fetch {REQUIREMENT}: {done.stderr}")
     return program
