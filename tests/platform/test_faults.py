@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from tests.helm.program import CHART, Helm, downloaded, installed
-from tests.platform.faults import FAULTS, Whole, allowed, play, whole
+from tests.platform.faults import FAULTS, allowed, play
+from tests.platform.release import Parts, Whole, whole
 from tests.platform.watch import missing
 
 pytestmark = pytest.mark.real
@@ -24,7 +25,7 @@ ROWS = {fault.name: fault for fault in FAULTS}
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     """The chart's filters behind TLS, run as rendered."""
     helm = Helm(4, installed(4) or downloaded(4), tmp_path_factory.mktemp("helm"))
-    with whole(tmp_path_factory.mktemp("faults"), helm, parts=False) as started:
+    with whole(tmp_path_factory.mktemp("faults"), helm, Parts.NONE) as started:
         yield started
 
 
