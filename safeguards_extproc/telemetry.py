@@ -146,6 +146,7 @@ FROM_ZERO: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "policy_loads_total": (("ok",), ("failed",)),
     "certificate_loads_total": (("ok",), ("failed",)),
+    "account_lost_total": (("settle",), ("strikes",), ("campaigns",)),
     "record_gaps_total": tuple((kind,) for kind in ("missing", "unseen", "unlogged", "doubled", "lost", "uncounted")),
     "settlements_total": (("told",), ("late",), ("lost",)),
 }

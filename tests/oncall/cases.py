@@ -359,6 +359,13 @@ SHORT: tuple[Case, ...] = (
         {'safeguards_degraded{what="standings"}': "1x20"},
         {'safeguards_degraded{what="standings"}': "1 1 0 0 1 1 0 1 1 1"},
     ),
+    *pair(
+        "AccountsLost",
+        TICKET,
+        "8m",
+        {'safeguards_account_lost_total{what="strikes"}': "0x3 2x20"},
+        {'safeguards_account_lost_total{what="strikes"}': "2x20"},
+    ),
     *pair("KeeperFailing", TICKET, "8m", {KEEPER: "0x20"}, {KEEPER: "1x20"}),
     *pair(
         "KeeperFailing",
@@ -460,6 +467,16 @@ SHORT: tuple[Case, ...] = (
         "6m",
         {'safeguards_record_gaps_total{kind="unseen"}': "0x3 1x20"},
         {'safeguards_record_gaps_total{kind="unseen"}': "1x20"},
+    ),
+    *pair(
+        "ReconcilerBehind",
+        TICKET,
+        "40m",
+        {"safeguards_reconciled_timestamp_seconds": "0+60x5 _x60"},
+        {
+            'safeguards_reconciled_timestamp_seconds{instance="reconciler"}': "0+60x60",
+            'safeguards_reconciled_timestamp_seconds{instance="filter"}': "0x60",
+        },
     ),
     *pair(
         "SealerBehind",

@@ -119,7 +119,8 @@ def _argument(part: Part, name: str) -> str:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Live]:
-    """Envoy, the filter, a model server, Triton, Redis with its exporter, a keeper, a sealer, Prometheus, traffic."""
+    """Envoy, the filter, a model server, Triton, Redis with its exporter, keeper, sealer, reconciler, Prometheus,
+    Alertmanager, traffic."""
     server, exporter = program("prometheus"), program("prometheus-redis-exporter", "prometheus-redis-exporter")
     alertmanager = program("prometheus-alertmanager", "prometheus-alertmanager")
     keys, spool = folder / "keys.json", folder / "spool"
@@ -137,7 +138,8 @@ def running(folder: Path) -> Iterator[Live]:
         up = ends.enter_context(stack.running(stack.Plan(policy=document, scorer="triton", serve=options)))
         parts = {part.name: part for part in up.parts}
         at = {
-            name: f"127.0.0.1:{processes.free_port()}" for name in ("keeper", "sealer", "redis", "alerts", "prometheus")
+            name: f"127.0.0.1:{processes.free_port()}"
+            for name in ("keeper", "sealer", "reconciler", "redis", "alerts", "prometheus")
         }
         ours = (sys.executable, "-m", "safeguards_extproc")
         ledger = f"sqlite:///{folder / 'ledger.db'}"
@@ -145,10 +147,12 @@ def running(folder: Path) -> Iterator[Live]:
         start("keeper", *keeper, "--metrics", at["keeper"])
         sealer = (*ours, "records", "seal", str(spool), str(folder / "store"), "--every", "1s")
         start("sealer", *sealer, "--metrics", at["sealer"])
+        reconciler = (*ours, "records", "reconcile", str(spool), "--follow", "--admin", up.envoy.admin, "--every", "1s")
+        start("reconciler", *reconciler, "--metrics", at["reconciler"])
         start("exporter", exporter, "-redis.addr", redis.url, "-web.listen-address", at["redis"])
         triton = f"127.0.0.1:{_argument(parts['triton'], '--metrics-port')}"
         targets = {
-            "filters": [_argument(parts["filter"], "--metrics"), at["keeper"], at["sealer"]],
+            "filters": [_argument(parts["filter"], "--metrics"), at["keeper"], at["sealer"], at["reconciler"]],
             "envoy": [up.envoy.admin],
             "triton": [triton],
             "redis": [at["redis"]],

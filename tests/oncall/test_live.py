@@ -23,6 +23,11 @@ NOT_HERE = {
     "nv_gpu_": "this machine has no GPU",
     "offset 1w": "nothing has run for a week",
     "kube_": "there is no cluster, so no kube-state-metrics",
+    "safeguards_restored_total": "the demo's policy restores nothing",
+    "safeguards_items_total": "the demo's APIs list nothing",
+    "safeguards_captures_total": "nothing is captured",
+    "safeguards_record_failures_total": "the disk takes every record",
+    "safeguards_account_failures_total": "strikes are told as long as there are any",
 }
 """What cannot be asked here, and why."""
 
