@@ -1,4 +1,4 @@
-"""What holds of every pod that the chart makes, whichever values it is given."""
+"""What holds of every pod that the chart makes, whichever values it is given: both majors render the same of them."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def _unrestricted_user(context: dict[str, Any], openshift: bool) -> list[str]:
     return found
 
 
-def test_pods_are_restricted(helm: Helm, values: Values) -> None:
+def test_pods_are_restricted(newest: Helm, values: Values) -> None:
     """Every pod, those of the test and the sidecar included, meets the restricted Pod Security Standard."""
-    for name, spec in pods(helm.render(values)).items():
+    for name, spec in pods(newest.render(values)).items():
         assert [] == unrestricted(name, spec, bool(values.get("openshift")))
 
 
@@ -83,24 +83,24 @@ def test_pods_are_restricted(helm: Helm, values: Values) -> None:
     ],
     ids=lambda broken: next(iter(broken)),
 )
-def test_the_restrictions_bite(helm: Helm, broken: dict[str, Any]) -> None:
+def test_the_restrictions_bite(newest: Helm, broken: dict[str, Any]) -> None:
     """A pod with more rights is found."""
-    for name, spec in pods(helm.render()).items():
+    for name, spec in pods(newest.render()).items():
         assert [] != unrestricted(name, spec | broken, False)
 
 
-def test_every_container_says_what_it_takes(helm: Helm, values: Values) -> None:
+def test_every_container_says_what_it_takes(newest: Helm, values: Values) -> None:
     """Requests place it, a limit of memory ends it; it is pulled as the values say."""
-    for spec in pods(helm.render(values)).values():
+    for spec in pods(newest.render(values)).values():
         for each in containers(spec):
             assert {"cpu", "memory"} <= each["resources"]["requests"].keys()
             assert "memory" in each["resources"]["limits"]
             assert "IfNotPresent" == each["imagePullPolicy"]
 
 
-def test_everything_mounted_has_a_volume(helm: Helm, values: Values) -> None:
+def test_everything_mounted_has_a_volume(newest: Helm, values: Values) -> None:
     """With a read-only root each mount has its volume, and each volume a mount."""
-    for spec in pods(helm.render(values)).values():
+    for spec in pods(newest.render(values)).values():
         mounted = {
             each["name"]
             for container in (*spec.get("initContainers", ()), *spec["containers"])
@@ -123,9 +123,9 @@ def matched(selector: dict[str, str], manifests: list[Manifest]) -> set[str]:
     return found
 
 
-def test_selectors_meet_one_group_of_pods_each(helm: Helm, values: Values) -> None:
+def test_selectors_meet_one_group_of_pods_each(newest: Helm, values: Values) -> None:
     """No Service, budget, monitor or workload of one component selects pods of another, and none selects nothing."""
-    manifests = helm.render(values)
+    manifests = newest.render(values)
     for each in manifests:
         match each:
             case {"kind": "Service", "spec": {"selector": dict(selector)}}:
@@ -146,9 +146,9 @@ def test_selectors_meet_one_group_of_pods_each(helm: Helm, values: Values) -> No
                 assert {endpoint["port"] for endpoint in each["spec"]["endpoints"]} <= ports
 
 
-def test_objects_have_names_of_their_own_in_one_namespace(helm: Helm, values: Values) -> None:
+def test_objects_have_names_of_their_own_in_one_namespace(newest: Helm, values: Values) -> None:
     """No two objects of a kind share a name, every one says its namespace, and all bear the release's labels."""
-    manifests = helm.render(values)
+    manifests = newest.render(values)
     names = Counter((each["kind"], each["metadata"]["name"]) for each in manifests)
     assert 1 == max(names.values())
     for each in manifests:
@@ -156,7 +156,7 @@ def test_objects_have_names_of_their_own_in_one_namespace(helm: Helm, values: Va
         assert "guard" == each["metadata"]["labels"]["app.kubernetes.io/instance"]
 
 
-def test_every_image_takes_a_mirror_and_a_digest(helm: Helm) -> None:
+def test_every_image_takes_a_mirror_and_a_digest(newest: Helm) -> None:
     """An air-gapped registry with a path, and digests, reach every container there is."""
     images = {
         "image": IMAGE,
@@ -166,18 +166,18 @@ def test_every_image_takes_a_mirror_and_a_digest(helm: Helm) -> None:
     }
     found = [
         container["image"]
-        for spec in pods(helm.render(merged(EVERYTHING, images))).values()
+        for spec in pods(newest.render(merged(EVERYTHING, images))).values()
         for container in containers(spec)
     ]
     assert [f"registry.example.com:5000/mirror/a/b@{DIGEST}"] * 7 == found
 
 
-def test_names_fit(helm: Helm) -> None:
+def test_names_fit(newest: Helm) -> None:
     """Names that become labels or host names stay within 63 characters under the longest release name, 52 where a
     StatefulSet's pods get a hash behind them."""
-    values = helm.home / "everything.yaml"
+    values = newest.home / "everything.yaml"
     values.write_text(yaml.safe_dump(EVERYTHING))
-    done = helm.run("template", "r" * 53, str(CHART), "-f", str(values))
+    done = newest.run("template", "r" * 53, str(CHART), "-f", str(values))
     names = [(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all(done.stdout) if each]
     assert all(len(name) <= (52 if kind == "StatefulSet" else 63) for kind, name in names)
     assert len(set(names)) == len(names)
