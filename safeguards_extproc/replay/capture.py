@@ -20,6 +20,7 @@ import os
 import re
 import secrets
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,18 +114,29 @@ def _key(entry: object, where: str) -> Key:
     raise ConfigError(f"is not an id and {KEY_BYTES} bytes in base64", where=where, hint=hint)
 
 
+class _Zstd(threading.local):
+    """Each thread's own: they cannot be shared, and a new one costs more than an exchange takes to pack."""
+
+    def __init__(self) -> None:
+        self.packing = zstandard.ZstdCompressor(level=1)
+        self.unpacking = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
+
+
 def encode(taken: Taken) -> bytes:
     """An exchange as it is encrypted. A lone surrogate in its record, which UTF-8 cannot say, becomes "?"."""
     try:
         plain = _encoder.encode(taken)
     except UnicodeEncodeError:
         plain = _encoder.encode(replace(taken, record=taken.record and from_json(to_json(taken.record))))
-    return zstandard.ZstdCompressor(level=1).compress(plain)
+    return _zstd.packing.compress(plain)
 
 
 def decode(plain: bytes) -> Taken:
     """What `encode` was given."""
-    return _decoder.decode(zstandard.ZstdDecompressor().decompress(plain))
+    return _decoder.decode(_zstd.unpacking.decompress(plain))
 
 
 class Sealed:
