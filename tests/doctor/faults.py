@@ -216,10 +216,6 @@ DOCUMENT: dict[str, tuple[Plant, set[str]]] = {
     "across the network": (one_more_at("192.0.2.1"), {"plaintext"}),
     "any certificate": (believing(), {"tls-name", "no-host"}),
     "any name": (believing(trusted_ca={"filename": "CA"}), {"tls-name", "no-host"}),
-}
-"""By what was done: how, and what the doctor must say."""
-
-ONLY_ON_PAPER: dict[str, tuple[Plant, set[str]]] = {
     "another's client": (
         with_(filter_of, grpc_service={"google_grpc": {"target_uri": "127.0.0.1:1", "stat_prefix": "other"}}),
         {"foreign-client"},
@@ -229,7 +225,7 @@ ONLY_ON_PAPER: dict[str, tuple[Plant, set[str]]] = {
         {"cluster-missing"},
     ),
 }
-"""What this Envoy refuses to start with, but another, or a control plane, may have."""
+"""By what was done: how, and what the doctor must say."""
 
 _OPEN = with_(filter_of, failure_mode_allow=True)
 _UNASKED = without(cluster_of, "health_checks")
