@@ -648,4 +648,4 @@ LONG: tuple[Case, ...] = (
         "15m",
     ),
 )
-"""Over days: rules are looked at every half hour."""
+"""Over days: rules are looked at every hour."""

@@ -12,9 +12,9 @@ from tests.oncall import promtool
 from tests.oncall.cases import LONG, PAGE, SHORT, TICKET, Case
 from tests.oncall.promtool import ALERTS, PREFIX, Rule, alerts, rules
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
-EVERY = [(SHORT, "1m"), (LONG, "30m")]
+EVERY = [(SHORT, "1m"), (LONG, "1h")]
 """Cases, and how often rules are looked at for them."""
 
 

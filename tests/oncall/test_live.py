@@ -17,7 +17,7 @@ from tests.oncall.promtool import PREFIX, rules
 from tests.tools.test_dashboards import plain
 from tools.dashboards import boards, questions
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 NOT_HERE = {
     "nv_gpu_": "this machine has no GPU",
