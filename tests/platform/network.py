@@ -11,12 +11,18 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 _NAME = re.compile(r"sg(\d+)[bvn]\d*")
+_ROOT = """
+mount -t tmpfs none "$1" && mkdir "$1/upper" "$1/work" "$1/root" &&
+mount -t overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" none "$1/root" && test -e "$1/root/bin/sh"
+"""
+"""What inside.py begins with."""
 _count = itertools.count()
 _FIRST_HOST = 10  # the bridge is .1
 
@@ -159,12 +165,15 @@ def _free_prefix() -> str:
 
 @cache
 def refused() -> str:
-    """Why there can be no network namespaces here, "" if there can."""
+    """Why pods can have no namespaces here, of the network and of a root of their own; "" if they can."""
     try:
         Namespaces().close()
+        with tempfile.TemporaryDirectory() as name:
+            argv = ["unshare", "--mount", "--uts", "sh", "-c", _ROOT, "sh", name]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         return str(error)
-    return ""
+    return done.stderr.strip() if done.returncode else ""
 
 
 @contextlib.contextmanager
