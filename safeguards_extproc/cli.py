@@ -29,6 +29,7 @@ from safeguards_extproc import (
     cli_replay,
     cli_scorer,
 )
+from safeguards_extproc.core import COMPILED
 from safeguards_extproc.core.decision import Facts, Model
 from safeguards_extproc.core.text import Direction, Kind
 from safeguards_extproc.errors import ConfigError, SafeguardsError
@@ -335,8 +336,8 @@ def explain(
 
 @app.command()
 def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
+    """Print the version, and whether the hot path is compiled."""
+    typer.echo(f"{__version__} ({'compiled' if COMPILED else 'pure Python'})")
 
 
 def _asked(policy: CompiledPolicy, model: Model) -> str:

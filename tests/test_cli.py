@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from safeguards_extproc import __version__
 from safeguards_extproc.cli import app
+from safeguards_extproc.core import COMPILED
 from safeguards_extproc.local.triton import available
 
 BROKEN = """
@@ -158,8 +159,8 @@ def test_mistakes_are_said_and_end_with_2(arguments, message):
 
 
 def test_version():
-    """For support."""
-    assert run("version").output.strip() == __version__
+    """For support: also whether what runs is compiled."""
+    assert run("version").output.strip() == f"{__version__} ({'compiled' if COMPILED else 'pure Python'})"
 
 
 PROMPTS = (

@@ -1,8 +1,8 @@
 """What the Dockerfile builds, without an engine: its build stage's own lines, run in a folder. `make sbom` does so.
 
-Only paths are changed (/opt/venv and the working directory lie in the folder), and two things are not the image's: the
-Python is the one that runs this, and what apt installs must be on the machine. The last stage adds a user, labels and
-an entry point to the same folder; `tests/test_image.py` reads those.
+Only paths are changed (/opt/venv and the working directory lie in the folder), and three things are not the image's:
+the Python is the one that runs this, what apt installs must be on the machine, and the hot path is not compiled. The
+last stage adds a user, labels and an entry point to the same folder; `tests/test_image.py` reads those.
 """
 
 from __future__ import annotations
@@ -62,7 +62,11 @@ def build(folder: Path, *, extras: str = "", root: Path = ROOT) -> Path:
     source.mkdir(parents=True)
     venv.parent.mkdir(parents=True)
     allowed = context(root)
-    env = os.environ | {"EXTRAS": extras, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = os.environ | {
+        "EXTRAS": extras,
+        "COMPILED": "0",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     [stage] = [stage for stage in stages((root / "Dockerfile").read_text()) if stage.name == "build"]
     for word, rest in stage.lines:
         if word == "COPY":

@@ -22,6 +22,7 @@ from safeguards_extproc.adapters.shared import Shared
 from safeguards_extproc.adapters.shedding import Shedding
 from safeguards_extproc.adapters.stream import Stream
 from safeguards_extproc.adapters.tls import Certificates
+from safeguards_extproc.core import COMPILED
 from safeguards_extproc.rpc.call import Call, Owner
 from safeguards_extproc.rpc.connection import Limits
 from safeguards_extproc.rpc.status import Status
@@ -107,7 +108,7 @@ class Server:
         settings = self._settings
         main = await self._main.listen(settings.listen, settings.socket_mode, self._certificates)
         probes = await self._probes.start() if self._probes is not None else 0
-        log.info("listening", address=str(settings.listen), tls=self._certificates is not None)
+        log.info("listening", address=str(settings.listen), tls=self._certificates is not None, compiled=COMPILED)
         return main, probes
 
     async def run(self, reload: Callable[[], None] = lambda: None) -> bool:

@@ -41,7 +41,7 @@ class Restorer:
                 break
             if place.restored is None:
                 text = self._originals.text(place, in_json=in_json)
-                self._decide(place, len(text), spans)
+                place.restored = self._put_back(place, len(text), spans)
                 if place.restored:
                     found.append(edit(segment, start, _span(place), text))
             elif place.restored:
@@ -51,7 +51,7 @@ class Restorer:
                 spans = [left for span in spans for left in _without(span, place)]
         return found, spans
 
-    def _decide(self, place: Place, length: int, spans: Sequence[Span]) -> None:
+    def _put_back(self, place: Place, length: int, spans: Sequence[Span]) -> bool:
         """A placeholder is gone with what is redacted around it; a mark inside of it is one of our own words."""
         around = any(
             span.start < place.end
@@ -59,11 +59,12 @@ class Restorer:
             and not (place.start <= span.start and span.end <= place.end)
             for span in spans
         )
-        place.restored = length <= self._room and not around
-        if place.restored:
-            self._room -= length
-            entity = self._originals.entity(place)
-            self.counts[entity] = self.counts.get(entity, 0) + 1
+        if around or length > self._room:
+            return False
+        self._room -= length
+        entity = self._originals.entity(place)
+        self.counts[entity] = self.counts.get(entity, 0) + 1
+        return True
 
 
 def _span(place: Place) -> Span:

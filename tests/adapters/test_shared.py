@@ -27,6 +27,7 @@ def test_a_refusal_names_its_reason(held: int, closing: bool, expected: str) -> 
     assert expected == it.refusal()
 
 
+@pytest.mark.interpreted
 async def test_empty_waits_for_the_last_stream() -> None:
     """From the moment of asking no stream is taken; the last one's end is the answer."""
     it = shared()

@@ -26,12 +26,14 @@ class Careless(hot_path.Played):
 
 @pytest.mark.long
 @pytest.mark.skipif(not BYTECODES, reason=f"nobody noted what Python {hot_path.VERSION} executes")
+@pytest.mark.interpreted
 def test_an_exchange_executes_no_more_bytecodes_than_were_noted() -> None:
     """A short chat, a prompt of 8 KB, an answer of a hundred events."""
     assert [] == hot_path.grown(hot_path.executed(), BYTECODES)
 
 
 @pytest.mark.long
+@pytest.mark.interpreted
 def test_headers_that_are_read_for_every_message_are_noticed() -> None:
     """Planted: a tenth of a short chat."""
     assert hot_path.grown(hot_path.executed(Careless), hot_path.executed())
@@ -41,6 +43,7 @@ def test_headers_that_are_read_for_every_message_are_noticed() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.skipif(not INSTRUCTIONS, reason=f"nobody noted what Python {hot_path.BUILD} takes")
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="no valgrind: apt-get install valgrind")
+@pytest.mark.interpreted
 def test_an_exchange_takes_no_more_instructions_than_were_noted() -> None:
     """What C code does for an exchange counts too: parsing, searching, encoding."""
     assert [] == hot_path.grown(hot_path.instructions(), INSTRUCTIONS)

@@ -100,6 +100,7 @@ CHECKS: dict[str, Callable[[Format], None]] = {
 
 
 @pytest.mark.parametrize("fault", CHECKS)
+@pytest.mark.interpreted
 def test_each_promise_bites(fault: str) -> None:
     """A format that breaks one promise fails that check, and passes it without the fault."""
     CHECKS[fault](Faulty("none"))
@@ -107,6 +108,7 @@ def test_each_promise_bites(fault: str) -> None:
         CHECKS[fault](Faulty(fault))
 
 
+@pytest.mark.interpreted
 def test_an_event_that_is_passed_over_is_found() -> None:
     """Planted: a reader that knows its own events only."""
     unknown = exchanges.unknown_event("openai_chat")

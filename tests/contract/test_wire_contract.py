@@ -263,6 +263,7 @@ CHECKS: dict[str, Callable[[Format], None]] = {
 
 
 @pytest.mark.parametrize("fault", CHECKS)
+@pytest.mark.interpreted
 def test_each_promise_bites(fault: str) -> None:
     """A format that breaks one promise fails that check, and passes it without the fault."""
     CHECKS[fault](Faulty("none"))

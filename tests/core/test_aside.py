@@ -98,7 +98,7 @@ def test_what_does_not_decode_is_not_decoded():
 
 def test_a_body_of_too_many_texts_is_too_large():
     """However it is read."""
-    many = [Segment(("user", "0"), "a", ("text",))] * (aside.SEGMENTS + 1)
+    many = [Segment((Kind.USER, "0"), "a", ("text",))] * (aside.SEGMENTS + 1)
 
     class Chatty(Plain):
         def read_request(self, body):

@@ -255,6 +255,7 @@ def test_turns_change_nothing(said, size):
         assert whole.record.response.account == cut.record.response.account
 
 
+@pytest.mark.interpreted
 def test_the_law_of_turns_bites():
     """Planted fault: a next window is judged while frames of the last are owed, and they are lost with its verdict."""
     policy = WordPolicy(WORDS, Route("test", windowing=SMALL))

@@ -119,6 +119,7 @@ def test_paired_answers_each_message_once(pieces, steps, trailers):
     assert [type(answer) for answer in out[len(pieces) :]] == [SendTrailers] * trailers
 
 
+@pytest.mark.interpreted
 def test_a_planted_double_answer_is_seen():
     """The law above fails for an outbox that answers twice."""
 

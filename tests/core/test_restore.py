@@ -59,6 +59,7 @@ def test_a_placeholder_cut_over_events_is_put_back(pieces: str, size: int, chunk
     assert whole.record.response.restored == book.record.response.restored
 
 
+@pytest.mark.interpreted
 def test_a_tail_that_is_not_held_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: nothing waits for the rest of a placeholder."""
     monkeypatch.setattr(Originals, "tail", lambda self, text, least=0: least)

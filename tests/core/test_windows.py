@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def test_same_text_same_windows():
     law_same_text_same_windows()()
 
 
+@pytest.mark.interpreted
 def test_cutting_at_pieces_breaks_the_law():
     """Planted fault: windows that end where a piece ends are seen."""
 

@@ -148,6 +148,7 @@ def test_a_text_full_of_disguises_is_not_searched_without_end(disguise: str, bet
     nothing_is_left(text)
 
 
+@pytest.mark.interpreted
 def test_that_the_bound_bites() -> None:
     """Planted fault: everything is looked for one by one."""
     text = " word ".join(decimal(f"u{number}@example.com") for number in range(60))[:1400]
@@ -213,6 +214,7 @@ def test_that_the_law_bites(disguise: str) -> None:
         nothing_is_left(text)
 
 
+@pytest.mark.interpreted
 def test_that_the_law_bites_within_words() -> None:
     """Planted fault: what takes several words is not looked for."""
     text = f"it is {decimal(ADDRESS)}"

@@ -163,6 +163,7 @@ def test_views_change_nothing(name: str) -> None:
     assert list(alone.spans) == list(found.spans)
 
 
+@pytest.mark.interpreted
 def test_that_the_law_bites() -> None:
     """Planted fault: a view that turns ordinary words into others."""
     eager = patch.object(compile, "expand", lambda text: (text, text.lower().replace("met", "bomb")))

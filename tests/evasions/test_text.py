@@ -310,6 +310,7 @@ def test_a_hidden_address_in_the_input_of_a_tool() -> None:
     assert {"to": MASK, "n": [1]} == json.loads(talk.client_saw())["content"][0]["input"]
 
 
+@pytest.mark.interpreted
 def test_that_the_redaction_bites() -> None:
     """Planted fault: only what stands in the text itself is marked."""
     with patch.object(compile, "hidden", lambda *_: ()), pytest.raises(AssertionError):
@@ -317,6 +318,7 @@ def test_that_the_redaction_bites() -> None:
 
 
 @pytest.mark.parametrize("name", ["escaped", "zero-width"])
+@pytest.mark.interpreted
 def test_that_the_redaction_of_streams_bites(name: str) -> None:
     """Planted fault: a word that has not ended is not held back."""
     with patch.object(compile, "unfinished", lambda _: 0), pytest.raises(AssertionError):

@@ -120,6 +120,7 @@ def endless() -> contextlib.AbstractContextManager[object]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("fault", [eager, lenient, forgetful, impatient, deaf, recordless, endless])
+@pytest.mark.interpreted
 def test_the_campaign_catches(fault: object) -> None:
     """Planted faults: each breaks the product in one place, and the campaign says so."""
     assert callable(fault)

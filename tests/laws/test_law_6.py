@@ -216,6 +216,7 @@ def must_bite(fault: contextlib.AbstractContextManager[object]) -> None:
         often(lambda: law_6(CHANGES))
 
 
+@pytest.mark.interpreted
 def test_law_6_catches_a_reader_that_accepts_a_name_twice() -> None:
     """Planted fault: of two members the last one counts, as for most readers."""
     careless = json.JSONDecoder(parse_float=strict_json._float, parse_constant=strict_json._constant)
@@ -224,11 +225,13 @@ def test_law_6_catches_a_reader_that_accepts_a_name_twice() -> None:
         must_bite(patch.object(strict_json, "_scan_long", scan_once))
 
 
+@pytest.mark.interpreted
 def test_law_6_catches_a_reader_that_leaves_out_what_it_does_not_know() -> None:
     """Planted fault: members that no table names are not read."""
     must_bite(patch.object(leaves_module.Leaves, "rest", lambda *_: None))
 
 
+@pytest.mark.interpreted
 def test_law_6_catches_a_reader_that_stops_at_the_first_value() -> None:
     """Planted fault: what follows the first value is not looked at."""
     loads = strict_json.loads

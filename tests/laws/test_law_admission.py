@@ -178,6 +178,7 @@ def _leak(log: list[Event | Effect]) -> None:
 @pytest.mark.parametrize(
     ("law", "fault"), [(settled, _twice), (settled, _after), (settled, _never), (held, _early), (held, _leak)]
 )
+@pytest.mark.interpreted
 def test_the_laws_bite(
     law: Callable[[Sequence[Event | Effect]], None], fault: Callable[[list[Event | Effect]], None]
 ) -> None:

@@ -206,6 +206,7 @@ def test_where_a_body_is_read_changes_nothing() -> None:
     law_same()
 
 
+@pytest.mark.interpreted
 def test_the_law_catches_a_text_that_is_lost_on_the_way() -> None:
     """Planted fault: the other process loses the last segment."""
 
@@ -219,6 +220,7 @@ def test_the_law_catches_a_text_that_is_lost_on_the_way() -> None:
         law_same(hunting, losing)
 
 
+@pytest.mark.interpreted
 def test_the_law_catches_what_could_not_be_read_and_was_not_told() -> None:
     """Planted fault: an image in a prompt is forgotten."""
 

@@ -125,6 +125,7 @@ def test_law_1_chunking_never_matters() -> None:
     law_1_chunking()
 
 
+@pytest.mark.interpreted
 def test_law_1_catches_windows_cut_by_chunks() -> None:
     """Planted fault: what came in one chunk is scanned as one."""
     stream = intake_module.Intake.stream
@@ -189,6 +190,7 @@ def test_law_2_nothing_unscanned_leaves() -> None:
     law_2_watermark()
 
 
+@pytest.mark.interpreted
 def test_law_2_catches_clearing_at_once() -> None:
     """Planted fault: a window is cleared when it is cut."""
     submit = scan_module.Scan._submit
@@ -224,6 +226,7 @@ def test_law_2_the_record_cannot_say_passed_where_nothing_ran() -> None:
     law_2_account()
 
 
+@pytest.mark.interpreted
 def test_law_2_catches_counting_failures_as_scans() -> None:
     """Planted fault: a failed check counts as run."""
     absorb = scan_module.Scan._absorb
@@ -261,6 +264,7 @@ def test_law_3_streamed_or_not() -> None:
     law_3_parity()
 
 
+@pytest.mark.interpreted
 def test_law_3_catches_a_stream_that_is_not_classified() -> None:
     """Planted fault: the streaming path asks no model."""
     read = intake_module.Intake._frame
@@ -311,11 +315,13 @@ def test_law_4_one_record_however_it_ends() -> None:
     law_4_one_record()
 
 
+@pytest.mark.interpreted
 def test_law_4_catches_a_forgotten_record() -> None:
     """Planted fault: an exchange that is cut off leaves nothing."""
     must_bite(law_4_one_record, patch.object(exchange_module.Exchange, "_abort", lambda self, cause: None))
 
 
+@pytest.mark.interpreted
 def test_law_4_catches_a_second_record() -> None:
     """Planted fault: nothing remembers that the record was kept."""
     keep = exchange_module.Exchange._keep
@@ -352,6 +358,7 @@ def test_law_5_failure_is_a_value() -> None:
     law_5_failures()
 
 
+@pytest.mark.interpreted
 def test_law_5_catches_a_swallowed_failure() -> None:
     """Planted fault: a failure counts as a score of nothing."""
 
@@ -385,6 +392,7 @@ def test_law_8_decide_fully_soften_last() -> None:
     law_8_shadow()
 
 
+@pytest.mark.interpreted
 def test_law_8_catches_shadow_that_skips_the_work() -> None:
     """Planted fault: a policy in shadow is not asked."""
     decide = WordPolicy.decide
@@ -416,6 +424,7 @@ def test_law_9_no_text_in_what_is_told() -> None:
     law_9_no_text()
 
 
+@pytest.mark.interpreted
 def test_law_9_catches_text_in_a_record() -> None:
     """Planted fault: a feature that quotes the prompt."""
     push = scan_module.Scan.push
@@ -449,6 +458,7 @@ def test_law_10_unchanged_bytes() -> None:
     law_10_bytes()
 
 
+@pytest.mark.interpreted
 def test_law_10_catches_reserialised_frames() -> None:
     """Planted fault: frames are written anew instead of passed on."""
 

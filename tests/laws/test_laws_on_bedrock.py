@@ -103,6 +103,7 @@ def test_however_it_is_cut_addresses_are_redacted_and_nothing_else_changes(
         assert stream == left
 
 
+@pytest.mark.interpreted
 def test_an_edit_without_new_sums_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: the payload alone is changed, and no client could read what left."""
 

@@ -118,6 +118,7 @@ def test_law_1_neither_chunks_nor_the_order_of_answers_matter() -> None:
     law_1_order()
 
 
+@pytest.mark.interpreted
 def test_law_1_catches_a_condition_on_what_has_come_in_by_chance() -> None:
     """Planted fault: a model waits for any answer, and not for the one that its condition reads."""
     must_bite(law_1_order, patch.object(Rounds, "_ready", lambda self, model: bool(self._said or not model.escalation)))
@@ -154,6 +155,7 @@ def test_law_2_nothing_leaves_before_its_last_model() -> None:
     law_2_watermark()
 
 
+@pytest.mark.interpreted
 def test_law_2_catches_a_window_that_waits_for_its_first_model_only() -> None:
     """Planted fault: the first answer is the window's verdict."""
     scored = scan_module.Scan.scored
@@ -198,6 +200,7 @@ def test_law_2_every_window_of_every_model_is_accounted_for() -> None:
     law_2_account()
 
 
+@pytest.mark.interpreted
 def test_law_2_catches_counting_what_was_not_due_as_run() -> None:
     """Planted fault: a model that was not asked has scores, so it ran."""
 
@@ -233,6 +236,7 @@ def test_law_3_streamed_or_not() -> None:
     law_3_parity()
 
 
+@pytest.mark.interpreted
 def test_law_3_catches_a_stream_whose_second_round_is_left_out() -> None:
     """Planted fault: in a stream, nobody waits for a model with a condition."""
     due = Rounds.due
@@ -276,6 +280,7 @@ def test_law_5_where_the_first_model_fails_the_next_is_asked() -> None:
     law_5_failures()
 
 
+@pytest.mark.interpreted
 def test_law_5_catches_unknown_taken_for_false() -> None:
     """Planted fault: a condition that cannot be told does not hold."""
 
@@ -338,6 +343,7 @@ def test_when_true_is_as_without() -> None:
     law_always()
 
 
+@pytest.mark.interpreted
 def test_a_condition_that_is_not_kept_is_caught() -> None:
     """Planted fault: a condition that holds is taken not to."""
     must_bite(law_always, patch.object(CompiledPolicy, "due", lambda *_: False))
@@ -372,6 +378,7 @@ def test_when_false_asks_nobody() -> None:
     ],
     ids=["asked all the same", "no scores, so missing"],
 )
+@pytest.mark.interpreted
 def test_a_model_that_is_asked_or_missed_is_caught(fault: contextlib.AbstractContextManager[object]) -> None:
     """Planted faults."""
     must_bite(law_never, fault)
@@ -398,6 +405,7 @@ def test_a_model_is_asked_only_where_its_condition_holds() -> None:
     law_some()
 
 
+@pytest.mark.interpreted
 def test_a_condition_on_another_window_is_caught() -> None:
     """Planted fault: what was known of the text before counts for every window."""
 

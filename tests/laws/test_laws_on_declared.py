@@ -157,6 +157,7 @@ FAULTS: dict[str, tuple[object, str, Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.interpreted
 def test_the_law_bites(fault: str) -> None:
     """Hypothesis finds an answer that shows the fault; some faults leave what is no JSON any more."""
     holder, name, broken = FAULTS[fault]

@@ -338,6 +338,7 @@ def test_law_1_chunking_never_matters() -> None:
     law_1_chunking()
 
 
+@pytest.mark.interpreted
 def test_law_1_catches_windows_cut_by_chunks() -> None:
     """Planted fault: a chunk's end is taken for the end of the texts in it."""
     stream = intake_module.Intake.stream
@@ -349,6 +350,7 @@ def test_law_1_catches_windows_cut_by_chunks() -> None:
     must_bite(law_1_chunking, patch.object(intake_module.Intake, "stream", closing))
 
 
+@pytest.mark.interpreted
 def test_law_1_catches_verdicts_applied_as_they_come() -> None:
     """Planted fault: whichever model answers first is heard first."""
     scored = scan_module.Scan.scored
@@ -405,6 +407,7 @@ def test_law_2_nothing_unscanned_leaves() -> None:
     law_2_watermark()
 
 
+@pytest.mark.interpreted
 def test_law_2_catches_clearing_at_once() -> None:
     """Planted fault: a window is cleared when it is cut."""
     submit = scan_module.Scan._submit
@@ -417,11 +420,13 @@ def test_law_2_catches_clearing_at_once() -> None:
     must_bite(law_2_watermark, patch.object(scan_module.Scan, "_submit", eager))
 
 
+@pytest.mark.interpreted
 def test_law_2_catches_half_a_call() -> None:
     """Planted fault: a call's arguments leave as they are scanned."""
     must_bite(law_2_watermark, patch.object(windows_module, "HELD_WHOLE", frozenset()))
 
 
+@pytest.mark.interpreted
 def test_law_2_catches_a_redaction_that_breaks_arguments() -> None:
     """Planted fault: half an escape goes with the address behind it."""
     must_bite(law_2_watermark, patch.object(marks_module, "whole_escapes", lambda text, span: span))
@@ -448,6 +453,7 @@ def test_law_3_streamed_or_not() -> None:
     law_3_parity()
 
 
+@pytest.mark.interpreted
 def test_law_3_catches_a_stream_that_is_not_classified() -> None:
     """Planted fault: the streaming path asks no model."""
     read = intake_module.Intake._frame
@@ -459,6 +465,7 @@ def test_law_3_catches_a_stream_that_is_not_classified() -> None:
     must_bite(law_3_parity, patch.object(intake_module.Intake, "_frame", cheap))
 
 
+@pytest.mark.interpreted
 def test_law_3_catches_a_stream_of_which_only_the_content_is_read() -> None:
     """Planted fault: deltas of reasoning, refusals and calls pass by."""
     read = ChatStream.read
@@ -517,6 +524,7 @@ def test_law_10_unchanged_frames() -> None:
     law_10_frames()
 
 
+@pytest.mark.interpreted
 def test_law_10_catches_reserialised_frames() -> None:
     """Planted fault: frames are written anew instead of passed on."""
 
@@ -526,6 +534,7 @@ def test_law_10_catches_reserialised_frames() -> None:
     must_bite(law_10_bytes, patch.object(response_module.ResponseLane, "_edited", tidy))
 
 
+@pytest.mark.interpreted
 def test_law_10_catches_a_redaction_that_touches_its_neighbours() -> None:
     """Planted fault: once something is redacted, every frame is written anew."""
     edited = response_module.ResponseLane._edited

@@ -94,6 +94,7 @@ def test_chunks_streams_and_large_bodies_change_no_question() -> None:
     law_same()
 
 
+@pytest.mark.interpreted
 def test_a_question_that_is_heard_in_small_bodies_only_is_caught() -> None:
     """Planted fault: what is read elsewhere is not listened to."""
     begin = Pour.__init__
@@ -126,6 +127,7 @@ def test_a_model_of_the_answer_sees_no_text_that_was_redacted() -> None:
     law_redacted()
 
 
+@pytest.mark.interpreted
 def test_a_question_as_it_was_asked_is_caught() -> None:
     """Planted fault: nobody redacts the question."""
     must_bite(law_redacted, patch.object(Question, "redact", lambda *_: None))

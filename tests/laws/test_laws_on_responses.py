@@ -128,6 +128,7 @@ def test_every_telling_is_redacted_alike(items: list[tuple[str, str]], piece: in
         assert stream == left
 
 
+@pytest.mark.interpreted
 def test_a_replica_that_is_forgotten_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: deltas are edited, and what repeats them goes as it came."""
     edit = ResponseStream.edit

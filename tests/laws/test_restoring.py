@@ -424,6 +424,7 @@ def bites(law: Callable[[], None]) -> None:
         law()
 
 
+@pytest.mark.interpreted
 def test_a_beginning_waits_whatever_else_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """A policy that holds nothing back itself; and planted: nothing waits for the rest of a placeholder."""
     monkeypatch.setattr(CompiledPolicy, "tail", lambda self, text: 0)
@@ -432,6 +433,7 @@ def test_a_beginning_waits_whatever_else_does(monkeypatch: pytest.MonkeyPatch) -
     bites(lambda: law_of_return(DIALECTS[1], hunting))
 
 
+@pytest.mark.interpreted
 def test_arguments_without_escapes_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: what is put back into a call is not escaped."""
     monkeypatch.setattr(Writing, "is_json", lambda self, segment: False)
@@ -439,6 +441,7 @@ def test_arguments_without_escapes_are_caught(monkeypatch: pytest.MonkeyPatch) -
         law_of_return(DIALECTS[0], hunting)
 
 
+@pytest.mark.interpreted
 def test_a_replica_that_keeps_the_placeholder_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: deltas are restored, and what repeats them goes as it came."""
     edit = ResponseStream.edit
@@ -446,6 +449,7 @@ def test_a_replica_that_keeps_the_placeholder_is_caught(monkeypatch: pytest.Monk
     bites(test_every_telling_is_restored_alike)
 
 
+@pytest.mark.interpreted
 def test_a_number_that_the_client_uses_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted: numbers are given without a look at what the client wrote."""
     monkeypatch.setattr(masking_module, "Numbering", lambda texts: Numbering(()))

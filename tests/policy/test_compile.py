@@ -276,6 +276,7 @@ def test_the_sieve_changes_no_finding(text: str) -> None:
     assert each_asked(text) == said(ALL, text)
 
 
+@pytest.mark.interpreted
 def test_a_detector_left_out_of_the_sieve_is_missed() -> None:
     """The law bites: what the sieve does not know of is not looked for."""
     mute = built(mute=True)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pytest
 
 from safeguards_extproc.wire.claims import Claims, Row
-from safeguards_extproc.wire.openai_chat import OpenAIChat
+from tests.world import Plain
 
 
-@dataclass(eq=False)
-class Named(OpenAIChat):
+@dataclass(frozen=True, eq=False)
+class Named(Plain):
     """A format that only differs by its name."""
 
-    name: str
+    name: str = ""
 
 
 WHOLE, STREAM, ARRAY, EVENTS = Named("bedrock"), Named("bedrock"), Named("gemini"), Named("gemini")

@@ -53,6 +53,7 @@ def test_frames_do_not_depend_on_chunks(lines: list[tuple[str, str]], cuts: list
     assert whole == framed([stream[at : at + 1] for at in range(len(stream))])
 
 
+@pytest.mark.interpreted
 def test_the_law_bites() -> None:
     """A framer that takes a CR at a chunk's end for a line of its own gives other frames."""
 
