@@ -22,7 +22,21 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import accounts, body, campaigns, chunk, limits, overload, records, replay, report, requests, spool, streams
+from bench import (
+    accounts,
+    body,
+    campaigns,
+    chunk,
+    headlines,
+    limits,
+    overload,
+    records,
+    replay,
+    report,
+    requests,
+    spool,
+    streams,
+)
 from bench.processors import FOLLOWED, NONE, OVERLAPPED, PATTERNS, UNMODELLED, UNSHED, Processor, processors
 from bench.rig import stage
 from safeguards_extproc.local import triton
@@ -59,6 +73,10 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(figures, indent=1) + "\n")
     if compared:
+        found = Table("", "figure", "wanted", "kept", title="What was promised")
+        for row in headlines.rows(figures):
+            found.add_row(*(report.cell(name, value) for name, value in row.items()))
+        console.print(found)
         picture = options.out.with_suffix(".png")
         report.plot(figures, picture)
         options.out.with_suffix(".md").write_text(report.markdown(figures, picture.name))

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import headlines
+
 Row = Mapping[str, Any]
 
 NAMES = ("scenario", "processor", "connections", "streams", "rate", "load")
@@ -35,6 +37,7 @@ def markdown(figures: Mapping[str, Any], plots: str = "") -> str:
     parts = [f"# Benchmark\n\n{machine(figures['machine'])}\n"]
     if plots:
         parts.append(f"![]({plots})\n")
+    parts.append(f"## Promises\n\n{table(headlines.rows(figures))}")
     for key, words in SECTIONS.items():
         if figures.get(key):
             parts.append(f"## {key.capitalize()}\n\n{words}\n\n{table(figures[key])}")

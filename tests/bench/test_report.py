@@ -38,7 +38,7 @@ def test_a_page_has_every_row_and_says_on_what_machine() -> None:
     page = report.markdown(FIGURES, "bench.png")
     assert "processor a quiet one, cores 2" in page
     assert "| short chat | ours | 16 | 2,500 |  | 0.50 |" in page
-    assert ["## Capacity", "## Latency", "## Streams", "## Overload"] == [
+    assert ["## Promises", "## Capacity", "## Latency", "## Streams", "## Overload"] == [
         line for line in page.splitlines() if line.startswith("##")
     ]
 
