@@ -14,8 +14,8 @@ NAMES = ("scenario", "processor", "connections", "streams", "rate", "load")
 """What a row is about; everything else in it was measured."""
 
 SECTIONS = {
-    "capacity": "Requests a second, as many as the connections get answered (closed loop), and each part's processor "
-    "time for one. Ratios are the medians of the rounds'.",
+    "capacity": "Good answers a second, as many as the connections get (closed loop), the share of others, and each "
+    "part's processor time for one. Ratios are the medians of the rounds'.",
     "latency": "Milliseconds from when a request was due to its last byte (open loop, Poisson arrivals), and how much "
     "of that is above no filter at the same load.",
     "streams": "Streamed answers: the first event from when it was asked for, the time between two reads, how long an "

@@ -100,10 +100,10 @@ def offer(rig: Rig, scenario: Scenario, connections: int, rate: float, seconds: 
 
 @dataclass(frozen=True)
 class Peak:
-    """A closed loop's requests a second, and each part's microseconds of processor time for one."""
+    """A closed loop's good answers a second, the share of others, and each part's microseconds for an answer."""
 
     per_s: float
-    failures: int
+    failed: float
     cpu_us: dict[str, float]
 
 
@@ -121,7 +121,8 @@ def press(rig: Rig, scenario: Scenario, connections: int, seconds: float) -> Pea
     line = next(line for line in out.splitlines() if line.startswith("bench "))
     answered, per_s, failures = line.split()[1:]
     spent = {name: (after[name] - before[name]) / max(1, int(answered)) * 1e6 for name in before}
-    return Peak(float(per_s), int(failures), spent)
+    failed = int(failures) / max(1, int(answered))
+    return Peak(float(per_s) * (1 - failed), failed, spent)
 
 
 def wrk() -> str:
