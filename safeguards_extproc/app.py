@@ -80,6 +80,7 @@ class App:
     server: Server
     joined: Joined
     kept_in: Mapping[str, Path]
+    certificates: Certificates | None
 
     async def run(self) -> bool:
         """Serve; whether every stream had ended by itself when it was time to go."""
@@ -148,6 +149,8 @@ class App:
             await asyncio.sleep(TICK_EVERY_S)
             self.metrics.loop_lag(max(0.0, loop.time() - due))
             self.sink.tick()
+            if self.certificates is not None:
+                self.certificates.tick()
             for sink, folder in self.kept_in.items():
                 with contextlib.suppress(OSError):
                     self.metrics.free(sink, shutil.disk_usage(folder).free)
@@ -203,6 +206,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     shedding = Shedding(settings.shed_above_ms / 1000, metrics.waited)
     shared.sheds = lambda: shedding.sheds(time.monotonic())
     metrics.limits(limits.streams, limits.total_held_bytes)
+    certificates = _certificates(settings, metrics)
     server = Server(
         shared,
         health,
@@ -213,7 +217,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
             drain_delay_s=settings.drain_delay_s,
             drain_limit_s=settings.drain_limit_s,
         ),
-        _certificates(settings, metrics),
+        certificates,
         shedding,
     )
     at = places.get("--metrics")
@@ -221,7 +225,7 @@ def build(settings: Settings, worker: int | None = None) -> App:
     kept_in = {name: folder for name, folder in folders.items() if folder}
     for name in kept_in:
         metrics.degraded(name, False)
-    return App(at, metrics, health, policies, scorer, sink, syncing, shared, server, joined, kept_in)
+    return App(at, metrics, health, policies, scorer, sink, syncing, shared, server, joined, kept_in, certificates)
 
 
 def askers_of(settings: Settings) -> Askers:

@@ -1,8 +1,8 @@
 """TLS for the main port, from files that may change while we serve.
 
-Every handshake looks at the files' times and sizes; new contents that hold together are used from then on, and
-connections that exist keep what they have. Contents that do not hold together (half written, key of another
-certificate) are counted and logged, and the old ones stay.
+Every handshake looks at the files' times and sizes, and so does a clock; new contents that hold together are used from
+then on, and connections that exist keep what they have. Contents that do not hold together (half written, key of
+another certificate) are counted and logged, and the old ones stay.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Certificates:
     ) -> None:
         """Raises ConfigError if the files cannot be used as they are now."""
         self._files, self._failed, self._loaded = files, failed, loaded
-        self._stamp = _stamp(files)
+        self._stamp = self._seen = _stamp(files)
         try:
             self._newest = self.context = _load(files)
         except (OSError, ValueError) as error:
@@ -62,14 +62,21 @@ class Certificates:
         loaded(_ends(files.certificate))
         self.context.sni_callback = self._greeted
 
+    def tick(self) -> None:
+        """Called now and then, so that the end of a certificate is known without a new connection: Envoy's live for
+        months. Files that have changed since the last call may still be written, and wait for the next one."""
+        stamp = _stamp(self._files)
+        if stamp == self._seen:
+            self._take(stamp)
+        self._seen = stamp
+
     def _greeted(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """A client's first message: OpenSSL asks here for another context, whether or not the client named a server."""
-        self._look()
+        self._take(_stamp(self._files))
         if handshake.context is not self._newest:
             handshake.context = self._newest
 
-    def _look(self) -> None:
-        stamp = _stamp(self._files)
+    def _take(self, stamp: Stamp) -> None:
         if stamp == self._stamp:
             return
         self._stamp = stamp

@@ -148,6 +148,25 @@ async def test_the_end_of_the_certificate_is_told(tmp_path: Path) -> None:
     assert [leaf.not_valid_after_utc.timestamp(), short[0].not_valid_after_utc.timestamp()] == told
 
 
+def test_a_renewal_is_told_without_a_connection(tmp_path: Path) -> None:
+    """The clock looks too: once nothing has changed from one look to the next, so half written pairs are not taken."""
+    told: list[float] = []
+    failed: list[bool] = []
+    old, new = pair("old"), pair("new", hours=0.5)
+    certificates = Certificates(write(tmp_path, *pem(old)), lambda: failed.append(True), told.append)
+    certificates.tick()
+    (chain, key) = pem(new)
+    write(tmp_path, chain, pem(old)[1])
+    certificates.tick()
+    write(tmp_path, chain, key)
+    certificates.tick()
+    assert [old[0].not_valid_after_utc.timestamp()] == told
+    certificates.tick()
+    certificates.tick()
+    assert [each.not_valid_after_utc.timestamp() for each, _ in (old, new)] == told
+    assert [] == failed
+
+
 async def test_mutual_tls_lets_in_whom_the_authority_knows(tmp_path: Path) -> None:
     """A client of our authority gets an answer, one without a certificate and one of another authority do not."""
     authority = pair("authority")

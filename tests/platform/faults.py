@@ -220,7 +220,7 @@ FAULTS = (
         "Redis cluster loses a master",
         kill_master,
         lambda one: one.metric("safeguards_store_failures_total"),
-        words("SafeguardsRedisFailover"),
+        words("SafeguardsRedisDown"),
         parts=Parts.TWO,
     ),
     Fault(
