@@ -86,9 +86,11 @@ def test_a_pod_may_do_only_what_the_chart_says(made: Scene) -> None:
 
 def test_without_a_drain_somebody_does(made: Scene) -> None:
     """The pods of the upgrade end at once: one that is deleted cuts its streams, and still nothing unread gets out."""
+    waits(made.knows_all, "Envoy sends to every pod")
+    pod = made.cluster.of(SERVICE)[0]
     load = made.load(PACE.asking, PACE.streaming, rate=PACE.rate)
-    waits(lambda: load.ended("streamed"), "streams run")
-    made.cluster.delete(made.cluster.of(SERVICE)[:1])
+    waits(lambda: load.ended("streamed") and made.metric(pod, "safeguards_streams_active") > 2, "streams run")
+    made.cluster.delete([pod])
     counts = load.stop()
     assert counts["streamed"].keys() & {"cut", "503"}
     assert (0, 0) == (counts["unchecked"], made.seen()["canaries"])
