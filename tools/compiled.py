@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "safeguards_extproc"
 
 MODULES = {
-    "core": "account actions admission aside cascade context effects events exchange intake lifecycle listing marks "
-    "masking media outbox paragraphs placeholders pour question recipes redact request response restore scan taken "
-    "text weight windows",
+    "core": "actions admission aside cascade context effects events exchange intake lifecycle listing marks masking "
+    "media outbox paragraphs placeholders pour question recipes redact request response restore scan text weight "
+    "windows",
     "rpc": "call connection frames status",
     "wire": "anthropic_read anthropic_stream asked azure_read edits leaves openai_api openai_chat openai_media "
     "openai_message openai_read openai_stream places shapes sse strict_json vllm_read",
@@ -32,7 +32,8 @@ MODULES = {
     "records": "encode write",
 }
 """What an exchange spends its time in. Left out is what others look into as plain Python: `core/decision.py` is pickled
-to the reader's process, msgspec reads `core/record.py` by its annotations."""
+to the reader's process; msgspec reads what `core/account.py`, `core/record.py` and `core/taken.py` hold by annotations.
+"""
 
 STAMP = ".compiled"
 NOT_COPIED = """
