@@ -18,7 +18,7 @@ API, GATEWAY_API = "networking.gke.io/v1", "gateway.networking.k8s.io"
 EXTENSION = "safeguards-extproc"
 LONGEST_S = 10.0
 CHAIN = ("request", "response")
-EVENTS = [f"{side}{phase}" for side in ("Request", "Response") for phase in ("Headers", "Body", "Trailers")]
+EVENTS = tuple(f"{side}{phase}" for side in ("Request", "Response") for phase in ("Headers", "Body", "Trailers"))
 ATTACH = """`kubectl apply -f` all of this. It works on regional and global external, and on internal Application Load
 Balancers. All of it lies in the Gateway's namespace. The filter must serve TLS (--tls-certificate); the load balancer
 checks no name and shows no certificate."""
@@ -54,7 +54,7 @@ def _extension(wanted: Attachment) -> dict[str, Any]:
         "backendRef": {"group": "", "kind": "Service", "name": _service(wanted), "port": wanted.port},
         "failOpen": False,
         "timeout": duration(wanted.timeout_s),
-        "supportedEvents": EVENTS,
+        "supportedEvents": [*EVENTS],
         "requestBodySendMode": "FullDuplexStreamed",
         "responseBodySendMode": "FullDuplexStreamed",
     }
