@@ -1,4 +1,4 @@
-"""Turns of streams: what exchanges still have to do without any event, a few milliseconds at a stretch.
+"""Turns of streams: what exchanges still have to do without any event, a millisecond at a stretch.
 
 All streams of a process share one loop, and timers that are due at once run at once: many long texts, each of which
 takes a short turn, would together hold up everybody else.
@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-BATCH_S = 0.004
+BATCH_S = 0.001
 """Seconds after which no other turn begins before the loop has seen to what else is due."""
 
 
