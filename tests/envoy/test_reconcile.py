@@ -124,7 +124,7 @@ def world(folder: Path) -> Iterator[World]:
 
 @contextmanager
 def watching(world: World, *, log: bool) -> Iterator[Watching]:
-    """From now on, every second; a gap is named when it is three seconds old."""
+    """From now on, every second; a gap is named when it is so old that no stall of the machine looks like one."""
     assert world.front is not None
     command = [
         sys.executable,
@@ -135,9 +135,8 @@ def watching(world: World, *, log: bool) -> Iterator[Watching]:
         str(world.spool),
         str(world.sealed),
         "--json",
-        "--follow",
     ]
-    command += ["--follow", "--admin", world.front.admin, "--every", "1s", "--grace", "3s"]
+    command += ["--follow", "--admin", world.front.admin, "--every", "1s", "--grace", "15s"]
     command += ["--access-log", str(world.log)] if log else []
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     watch = Watching(process)
