@@ -23,6 +23,7 @@ def envoy_config(
     service: Annotated[str, typer.Option(help="The filter's Service, in Kubernetes.")] = "safeguards-extproc",
     namespace: Annotated[str, typer.Option(help="The namespace of that Service.")] = "safeguards",
     port: Annotated[int, typer.Option(help="The port of that Service.")] = 9002,
+    health_port: Annotated[int, typer.Option(help="gke: the port of the filter's health service.")] = 9003,
     gateway: Annotated[
         str, typer.Option(help="The Gateway to attach to; without one, Istio's own ingress gateway.")
     ] = "",
@@ -71,6 +72,7 @@ def envoy_config(
         service=service,
         namespace=namespace,
         port=port,
+        health_port=health_port,
         gateway=gateway,
         gateway_namespace=gateway_namespace,
         how=How(default),

@@ -31,14 +31,30 @@ def run(*args: str) -> str:
     return done.stdout
 
 
-KUBERNETES = ("--service", "guard", "--namespace", "mesh", "--port", "19002", "--gateway", "edge")
+KUBERNETES = (
+    "--service",
+    "guard",
+    "--namespace",
+    "mesh",
+    "--port",
+    "19002",
+    "--health-port",
+    "19003",
+    "--gateway",
+    "edge",
+)
 
 
 @pytest.mark.parametrize("mesh", [mesh for mesh in MESHES if mesh != "static"])
 def test_every_mesh_of_kubernetes(mesh: str) -> None:
     """The options name the Service and the Gateway; what is written is what the mesh's module says."""
     wanted = Attachment(
-        addresses=("guard.mesh.svc:19002",), service="guard", namespace="mesh", port=19002, gateway="edge"
+        addresses=("guard.mesh.svc:19002",),
+        service="guard",
+        namespace="mesh",
+        port=19002,
+        health_port=19003,
+        gateway="edge",
     )
     written = list(yaml.safe_load_all(run("--mesh", mesh, *KUBERNETES)))
     assert [document for _, document in MESHES[mesh](wanted)] == written

@@ -24,7 +24,6 @@ Balancers. All of it lies in the Gateway's namespace. The filter must serve TLS 
 checks no name and shows no certificate."""
 SERVE = "The pods of the filter as the load balancer finds them; the labels must be those of your release."
 HEALTH = "Asked on the plaintext port of health."
-PORT_OF_HEALTH = 9003
 
 
 def documents(wanted: Attachment) -> list[Document]:
@@ -92,7 +91,7 @@ def _serving(wanted: Attachment) -> dict[str, Any]:
 
 
 def _health(wanted: Attachment) -> dict[str, Any]:
-    asked = {"portSpecification": "USE_FIXED_PORT", "port": PORT_OF_HEALTH, "grpcServiceName": "readiness"}
+    asked = {"portSpecification": "USE_FIXED_PORT", "port": wanted.health_port, "grpcServiceName": "readiness"}
     default = {
         "checkIntervalSec": 1,
         "timeoutSec": 1,

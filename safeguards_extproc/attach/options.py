@@ -55,8 +55,8 @@ class Route:
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """`addresses` are "host:port" or "unix:///path", one per filter process; meshes in Kubernetes take `service` and
-    `port` instead, a Service in `namespace`, and attach to the Gateway `gateway` in `gateway_namespace`, by default
-    where the mesh has it.
+    `port` instead, a Service in `namespace` (GKE also its pods' `health_port`), and attach to the Gateway `gateway` in
+    `gateway_namespace`, by default where the mesh has it.
 
     `streams` is the most answers that live at once; `timeout_s` how long Envoy waits for one answer of ours.
     `tls_folder` holds ca.crt, tls.crt and tls.key where Envoy runs; `tls_secret` names a Secret with the same.
@@ -67,6 +67,7 @@ class Attachment:
     service: str = "safeguards-extproc"
     namespace: str = "safeguards"
     port: int = 9002
+    health_port: int = 9003
     gateway: str = ""
     gateway_namespace: str = ""
     how: How = How.GUARD
@@ -88,8 +89,9 @@ class Attachment:
         for option, name in {**names, "--gateway-namespace": self.gateway_namespace}.items():
             if name and not _NAME.fullmatch(name):
                 raise ConfigError(f"{name!r} is no name of Kubernetes", where=option, hint="small letters, figures, -")
-        if not 1 <= self.port <= 65535:
-            raise ConfigError(f"{self.port} is no port", where="--port")
+        for option, port in {"--port": self.port, "--health-port": self.health_port}.items():
+            if not 1 <= port <= 65535:
+                raise ConfigError(f"{port} is no port", where=option)
         if self.streams < 1:
             raise ConfigError("at least one stream must fit", where="--streams")
         if self.timeout_s < 1:

@@ -81,6 +81,7 @@ MATRIX: dict[str, Values] = {
     "hpa": {"autoscaling": {"kind": "hpa"}},
     "keda": {"autoscaling": {"kind": "keda", "prometheus": "http://prometheus:9090"}},
     "monitoring": {"monitoring": MONITORING},
+    "on gke": {"attach": {"mesh": "gke", "gateway": "edge"}, "tls": {"secretName": "guard-tls", "mutual": False}},
     "no network policy": {"networkPolicy": {"enabled": False}},
     "policy of theirs": {"policyVolume": {"configMap": {"name": "policies"}}},
     "no wait": {

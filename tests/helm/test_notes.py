@@ -1,4 +1,4 @@
-"""What Helm prints after an install: a command that attaches an Envoy to this release, and what was chosen badly."""
+"""What Helm prints after an install: what attaches an Envoy to this release, and what was chosen badly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from safeguards_extproc.cli import app
 from safeguards_extproc.local.envoy import validate
 from tests.attach import crds
 from tests.helm.certificates import write
-from tests.helm.matrix import MATRIX
+from tests.helm.matrix import MATRIX, merged
 from tests.helm.program import CHART, Helm, Values, only
 
 pytestmark = pytest.mark.real
@@ -42,13 +42,18 @@ def notes(helm: Helm, chart: Path, values: Values | None = None) -> str:
     return str(only(helm.render(values, chart=chart), "Notes")["text"])
 
 
-def written(text: str) -> list[dict[str, Any]]:
+def output(text: str) -> str:
     """What the command in the notes writes."""
     command = re.search(r"safeguards-extproc (envoy-config [^|\n]+)", text)
     assert command is not None
     done = CliRunner().invoke(app, shlex.split(command[1]))
     assert 0 == done.exit_code, done.exception
-    return [each for each in yaml.safe_load_all(done.output) if each]
+    return done.output
+
+
+def written(text: str) -> list[dict[str, Any]]:
+    """The documents of what that command writes."""
+    return [each for each in yaml.safe_load_all(output(text)) if each]
 
 
 def bootstrap(found: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +98,70 @@ def test_envoy_takes_what_the_command_writes(
     config = tmp_path / "envoy.yaml"
     config.write_text(yaml.safe_dump(bootstrap(found)))
     assert "" == validate(config)
+
+
+PRINTED = re.compile(r"^# Begin of what Envoy needs\n(.*?)^# End of what Envoy needs$", re.DOTALL | re.MULTILINE)
+
+
+def printed(text: str) -> list[tuple[list[str], dict[str, Any]]]:
+    """What the notes themselves say that Envoy needs: each document, and the comment above it."""
+    found = PRINTED.search(text)
+    assert found is not None
+    return headed(found[1])
+
+
+def headed(text: str) -> list[tuple[list[str], dict[str, Any]]]:
+    """Each document, and the comment above it."""
+    return [
+        (re.findall(r"\A(?:# .*\n)+", part), yaml.safe_load(part))
+        for part in re.split(r"^---\n", text, flags=re.MULTILINE)
+    ]
+
+
+SECURED: dict[str, Values] = {
+    "plain": {},
+    "server": {"tls": {"secretName": "guard-tls", "mutual": False}},
+    "mutual": {"tls": {"certManager": {"enabled": True, "envoySecretName": "envoy-client"}}},
+}
+OTHERWISE: Values = {
+    "ports": {"extproc": 19002, "health": 19003},
+    "nameOverride": "other",
+    "fullnameOverride": "true",
+    "tls": {"secretName": "guard-tls"},
+}
+PLACED: dict[str, tuple[str, dict[str, str]]] = {
+    "static": ("static", {}),
+    "istio": ("istio", {}),
+    "istio for a Gateway": ("istio", {"gateway": "edge", "gatewayNamespace": "edge"}),
+    "envoy-gateway": ("envoy-gateway", {"gateway": "edge", "gatewayNamespace": "mesh"}),
+    "envoy-gateway elsewhere": ("envoy-gateway", {"gateway": "edge", "gatewayNamespace": "edge"}),
+    "gke": ("gke", {"gateway": "edge"}),
+}
+ATTACHED: dict[str, Values] = {
+    f"{name}, {how}": merged({"attach": {"mesh": mesh} | place}, secured)
+    for name, (mesh, place) in PLACED.items()
+    for how, secured in {**(SECURED if mesh != "gke" else {}), "otherwise": OTHERWISE}.items()
+} | {"sidecar": MATRIX["sidecar"]}
+
+
+@pytest.mark.parametrize("name", ATTACHED)
+def test_the_notes_say_it_themselves(newest: Helm, chart: Path, name: str) -> None:
+    """Whatever the values: what is printed is what the command beside it would write, comments included."""
+    text = notes(newest, chart, ATTACHED[name])
+    assert headed(output(text)) == printed(text)
+
+
+def test_what_is_not_the_same_is_found(helm: Helm, chart: Path) -> None:
+    """With either Helm: a snippet that was changed by hand is another than the command's."""
+    path = chart / "files" / "attach" / "istio.yaml"
+    values: Values = {"attach": {"mesh": "istio"}}
+    text = notes(helm, chart, values)
+    assert headed(output(text)) == printed(text)
+    path.write_text(path.read_text().replace("failure_mode_allow: false", "failure_mode_allow: true"))
+    changed = chart.with_name("changed")
+    chart.rename(changed)
+    text = notes(helm, changed, values)
+    assert headed(output(text)) != printed(text)
 
 
 @pytest.mark.parametrize("mutual", [False, True], ids=["server", "mutual"])
@@ -146,6 +215,7 @@ CALM: Values = {
         ({}, "Warning: prompts and answers go between Envoy and this service in plaintext. Set"),
         ({"attach": {"mesh": "gke", "gateway": "edge"}}, "in plaintext, which GKE's load balancer does not"),
         ({}, "Warning: any pod of the cluster may open streams"),
+        ({"attach": {"mesh": "gke", "gateway": "edge"}}, "Warning: any address may open streams"),
         ({"policy": "version: 1"}, "Warning: `helm test` does not know what this policy blocks"),
         ({"redis": {"bundled": {"enabled": True}}}, "Warning: the bundled Redis is for trials"),
     ],

@@ -240,6 +240,20 @@ def test_the_sealer_ends_after_the_filter(helm: Helm) -> None:
     assert 9104 == ports["sealer"]
 
 
+def test_who_may_open_streams(helm: Helm) -> None:
+    """Any pod, or those that are named; GKE's load balancer is no pod, and asks for health as well."""
+
+    def let_in(values: Values) -> tuple[list[Any], list[str]]:
+        rule = only(helm.render(values), "NetworkPolicy", "guard-safeguards-extproc")["spec"]["ingress"][0]
+        return rule["from"], [each["port"] for each in rule["ports"]]
+
+    named = {"networkPolicy": {"envoy": [{"ipBlock": {"cidr": "10.129.0.0/23"}}]}}
+    assert ([{"namespaceSelector": {}}], ["grpc"]) == let_in({})
+    assert (named["networkPolicy"]["envoy"], ["grpc"]) == let_in(named)
+    assert ([{"ipBlock": {"cidr": "0.0.0.0/0"}}], ["grpc", "health"]) == let_in(MATRIX["on gke"])
+    assert (named["networkPolicy"]["envoy"], ["grpc", "health"]) == let_in(merged(MATRIX["on gke"], named))
+
+
 @pytest.mark.parametrize("kind", ["hpa", "keda"])
 def test_an_autoscaled_deployment_names_no_replicas(helm: Helm, kind: str) -> None:
     """Or each upgrade would undo what the autoscaler did, and Helm 4 find two owners of one field."""
