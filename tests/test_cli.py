@@ -73,6 +73,7 @@ rules:
 """
 
 
+@pytest.mark.long
 def test_check_and_explain_speak_of_the_cascade(tmp_path):
     """When a model is asked, of how many windows, and whether it would be here; if not, it is not missing."""
     file = tmp_path / "cascade.yaml"

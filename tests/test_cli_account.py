@@ -48,6 +48,7 @@ STEPS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("step", STEPS)
 def test_every_step_is_taken_shown_and_taken_back(step, ledger):
     """And then nobody can tell but the history."""
@@ -85,6 +86,7 @@ def test_tables_for_people(ledger):
     assert "no-spam" in history.stdout
 
 
+@pytest.mark.long
 def test_reinstating_ends_steps_and_keeps_the_history(ledger):
     """Unlike undo, which says that it was wrong."""
     told("suspend", "user1", "--reason", "spam")
@@ -154,6 +156,7 @@ def test_pseudonyms_are_those_of_the_filter(tmp_path):
     assert "names no caller" in str(nobody.exception)
 
 
+@pytest.mark.long
 def test_a_long_name_of_a_body_is_found_as_the_filter_names_it(tmp_path):
     """By its digest, by itself if a header said it; where the policy looks in both, one has to say."""
     (tmp_path / "keys.yaml").write_text("- {id: k2, key: " + "B" * 43 + "=}\n")
@@ -189,6 +192,7 @@ def test_every_command_is_in_the_docs():
     assert not {name for name in names if f"`account {name}" not in text}
 
 
+@pytest.mark.long
 def test_many_at_once_are_previewed_and_done_as_previewed(ledger, tmp_path):
     """Above the cap with a second person; as a whole it is taken back."""
     names = tmp_path / "names.txt"

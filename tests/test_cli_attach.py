@@ -141,6 +141,7 @@ def doctor(*args: str) -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
+@pytest.mark.long
 def test_the_doctor_finds_nothing_wrong() -> None:
     """Every check is in the table, each with its question, and the command ends with 0."""
     document, _ = static(Attachment())

@@ -46,6 +46,7 @@ def said(*arguments: object) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_the_same_policy_changes_nothing(captured: Path, key: Path, tmp_path: Path) -> None:
     """On every sample, through processes of their own."""
     found = said(captured, "--key", key, "--policy", file(tmp_path), "--jobs", 2)
@@ -145,6 +146,7 @@ def test_a_threshold_that_slipped_is_caught(
     assert 0 == run(*files, *options, "--policy", file(tmp_path, 0.85)).exit_code
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [

@@ -339,6 +339,7 @@ async def share(kind: type[Lane], calls: list[Sent], largest: int, in_flight: in
     assert queue.queued == 0
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @example([(["0"] * 4, 0, False), (["0", "0", "nan", "poison"], 0, False)], 4, 2)
 @given(CALLS, st.integers(1, 8), st.integers(1, 3))

@@ -63,6 +63,7 @@ def model(repository: Path, name: str, config: str = CONFIG, forward: str = FORW
     return Model(name, name, budget_ms=10_000)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_contract(check: Check) -> None:
     """The embedded scorer keeps what every scorer must."""
@@ -237,6 +238,7 @@ async def test_before_start_nothing_is_there() -> None:
     await embedded.close()
 
 
+@pytest.mark.long
 def test_no_torch_is_needed() -> None:
     """The service scores without torch: loading the model imports none of it."""
     code = "import sys; from pathlib import Path; from safeguards_extproc.adapters.embedded import load;"

@@ -62,6 +62,7 @@ def test_no_stretch_of_windows_has_more_than_its_share() -> None:
     law_of_shares(Escalations)
 
 
+@pytest.mark.long
 def test_a_share_that_saves_up_is_caught() -> None:
     """Planted fault: quiet times are saved without end."""
 

@@ -161,6 +161,7 @@ def test_the_check_sees_a_wrong_length() -> None:
         pb.ProcessingResponse.FromString(broken)
 
 
+@pytest.mark.long
 @given(direction=directions, put=st.lists(st.tuples(names, octets), max_size=4), remove=st.lists(names, max_size=3))
 def test_a_headers_answer_reads_back(direction: Direction, put: list[tuple[str, str]], remove: list[str]) -> None:
     """Set headers overwrite, removed ones are named, and nothing else is said."""
@@ -173,6 +174,7 @@ def test_a_headers_answer_reads_back(direction: Direction, put: list[tuple[str, 
     assert part.response.status == pb.CommonResponse.CONTINUE
 
 
+@pytest.mark.long
 @given(direction=directions, data=st.none() | st.binary(max_size=20_000), put=st.lists(st.tuples(names, octets)))
 def test_a_paired_answer_reads_back(direction: Direction, data: bytes | None, put: list[tuple[str, str]]) -> None:
     """Unchanged, cleared and replaced bodies are three different answers; the route can be chosen anew with each."""
@@ -201,6 +203,7 @@ def test_trailers_are_answered_in_kind() -> None:
         assert expected == MessageToDict(message.dynamic_metadata)
 
 
+@pytest.mark.long
 @given(
     status=st.integers(200, 511), body=st.binary(max_size=20_000), put=st.lists(st.tuples(names, octets), max_size=4)
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from safeguards_extproc.adapters.memory_campaigns import FIELDS, MEMBERS, MemoryCounters
 from safeguards_extproc.enforcement.campaigns.counting import Count
 
@@ -26,6 +28,7 @@ async def test_what_ended_is_gone() -> None:
     assert 0 == len(counters)
 
 
+@pytest.mark.long
 async def test_fields_and_members_are_bounded() -> None:
     """One tag cannot grow without end."""
     counters = MemoryCounters()

@@ -63,6 +63,7 @@ def test_what_a_body_says_arrives_whole(said: list[Segment], times: int, unread:
     assert joined(of_outcome(parsed)) == Parsed("", True, 9, document, None, told=told)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [0, 1, BYTES, BYTES + 1, 3 * BYTES])
 def test_bodies_and_marks_arrive_whole(size: int) -> None:
     """Of every length, and of none."""

@@ -207,6 +207,7 @@ LADDER = [Rung(at=2.0, step="throttle", share=0.5), Rung(at=3.0, step="suspend",
 SUBJECTS = st.sampled_from(["u1", "u2", "u3"])
 
 
+@pytest.mark.long
 async def test_a_cluster_keeps_all_of_it_in_one_place(tmp_path):
     """Every script touches one slot; nudges come through whichever node is heard, and strikes go the same way."""
     options = ("--cluster-enabled", "yes")
@@ -369,6 +370,7 @@ class Unforgiving(RedisBoard):
         await super().publish([each for each in changes if not good(each[1])], token)
 
 
+@pytest.mark.long
 def test_action_and_undo_change_nothing(server):
     """On the ledger, on Redis, in a filter that was there all along and in one that came just now."""
     Undoing.server = server

@@ -73,6 +73,7 @@ def compared(streams: list[tuple[Opened, Headers]]) -> None:
         assert play(whole(), event) == play(sheds.begin(KNOWN, id, opened, whole), event)
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(st.lists(STREAMS, min_size=2, max_size=8))
 def test_a_copy_is_what_would_have_been_played(streams: list[tuple[Opened, Headers]]) -> None:

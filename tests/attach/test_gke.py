@@ -38,6 +38,7 @@ def test_kubernetes_takes_it(name: str) -> None:
 PATHS = st.sampled_from(["/", "/v1", "/v1/", "/v1/chat", "/v1/chat/a", "/v2", "/files/x"])
 
 
+@pytest.mark.long
 @given(st.dictionaries(PATHS, st.sampled_from([How.GUARD, How.OFF]), max_size=4), st.booleans(), PATHS)
 @settings(max_examples=25, deadline=None)
 def test_the_longest_route_counts(routes: dict[str, How], on: bool, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.long
 @given(st.dictionaries(NAMES, VALUES, min_size=1, max_size=5))
 @settings(max_examples=200)
 def test_what_is_written_is_read_back(document: dict[str, object]) -> None:

@@ -89,6 +89,7 @@ def test_streamed_or_not_says_the_same(name: str) -> None:
         contract.streamed_or_not_says_the_same(FORMATS[name], whole, stream)
 
 
+@pytest.mark.long
 @every_readable
 def test_any_prefix_can_be_ended(name: str) -> None:
     """A stream that is broken off anywhere is a whole stream to the client."""
@@ -181,6 +182,7 @@ def reshaped(draw: st.DrawFn) -> bytes:
     return body if draw(st.booleans()) else b"data: " + body + b"\n\n"
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(body=mutated() | reshaped())
 def test_reading_is_total(body: bytes) -> None:

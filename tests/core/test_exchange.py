@@ -74,6 +74,7 @@ def test_a_stream_is_stopped_with_its_dialects_last_events():
     assert (talk.record.outcome, talk.record.termination) == ("stop", "stopped")
 
 
+@pytest.mark.long
 def test_an_exchange_leaves_nothing_to_the_collector():
     """What it held is free as soon as its stream lets go of it: bodies do not wait for a collection."""
 

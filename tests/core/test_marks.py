@@ -1,5 +1,6 @@
 """What windows say of what they have in common, and of what is theirs alone."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,7 @@ def test_the_later_window_has_the_last_word_on_what_both_saw() -> None:
     assert [Span(0, 1, "x"), Span(2, 5, "x")] == list(marks.spans(CONTENT))
 
 
+@pytest.mark.long
 @given(st.lists(st.sampled_from(["x", "xx", "ab", "xxxx"]), max_size=30), st.data())
 def test_windows_with_a_lead_find_what_one_window_finds(words: list[str], data: st.DataObject) -> None:
     """However the text is cut, where the tail of each holds back the word that has not ended."""

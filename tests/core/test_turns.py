@@ -78,6 +78,7 @@ TALK = st.lists(
 )
 
 
+@pytest.mark.long
 @given(TALK, st.integers(4, 40))
 def test_nothing_is_made_up(said: Said, most: int) -> None:
     """Whatever the order of turns and however long they are."""

@@ -98,6 +98,7 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 PATTERNS = st.recursive(st.sampled_from(["a", "b", "[ab]", "1", r"\d", "é", r"\w"]), _grown, max_leaves=6)
 
 
+@pytest.mark.long
 @given(pattern=PATTERNS, data=st.data())
 @settings(max_examples=120, deadline=None)
 def test_every_prefix_of_every_match(pattern: str, data: st.DataObject) -> None:

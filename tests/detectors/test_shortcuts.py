@@ -101,6 +101,7 @@ def differing(text: str) -> list[str]:
     return [name for name, (short, long) in PAIRS.items() if short(text) != long(text)]
 
 
+@pytest.mark.long
 @given(st.integers(0, 2**32))
 @settings(max_examples=40, deadline=None)
 def test_shortcuts_on_puzzles(seed: int) -> None:

@@ -30,6 +30,7 @@ def planted(plant: Plant) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fault", DOCUMENT)
 def test_a_fault_is_found_and_nothing_else(fault: str) -> None:
     """One thing is wrong, and the doctor says that one."""

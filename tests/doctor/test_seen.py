@@ -68,6 +68,7 @@ JUNK: st.SearchStrategy[object] = (
 )
 
 
+@pytest.mark.long
 @given(st.data(), JUNK)
 @settings(max_examples=150)
 def test_nothing_that_envoy_says_can_raise(data: st.DataObject, junk: object) -> None:

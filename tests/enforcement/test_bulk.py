@@ -31,6 +31,7 @@ def steps(book):
     return {each.subject: each.standing.step for each in book.subjects()}
 
 
+@pytest.mark.long
 def test_what_was_previewed_is_done_and_undone(url):
     """All of it at once, with one id; undone by it, and that undo too."""
     book = warned(url)

@@ -27,6 +27,7 @@ def test_nobody_known_is_in_good_standing():
     assert Snapshot().of(["a", "b"]) is IN_GOOD_STANDING
 
 
+@pytest.mark.long
 @given(st.lists(STANDINGS, min_size=1, max_size=4))
 def test_the_most_severe_of_an_exchange_counts_with_what_is_taken_from_any(standings):
     """A throttled key whose user is restricted is both; flags of all are seen by rules."""

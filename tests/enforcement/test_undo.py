@@ -142,6 +142,7 @@ class Actions(RuleBasedStateMachine):
         self.book.close()
 
 
+@pytest.mark.long
 def test_action_and_undo_change_nothing():
     """10,000 sequences by SAFEGUARDS_UNDO_SEQUENCES=10000; a few in every run."""
     sequences = int(os.environ.get("SAFEGUARDS_UNDO_SEQUENCES", "12"))

@@ -53,6 +53,7 @@ def test_without_a_terminal_there_are_lines_now_and_then() -> None:
     assert ["texts: 8 of 10 texts, 0 a second, about 42 s left"] == out.getvalue().splitlines()
 
 
+@pytest.mark.long
 async def test_what_is_known_is_told_and_kept_at_once() -> None:
     """A line for each variant, on a terminal too, and the report of all until then."""
     report = await reported(each=1)

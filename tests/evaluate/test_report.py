@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from safeguards_extproc.evaluate.report import encode
 from tests.evaluate.test_run import reported
 
@@ -50,6 +52,7 @@ async def test_the_schema() -> None:
     assert {"rule", "threshold", "recall", "precision", "f1", "false_positives"} == score["at_policy"][0].keys()
 
 
+@pytest.mark.long
 async def test_the_schema_of_robustness() -> None:
     """A row for each variant, with a member for each label that has figures."""
     found = json.loads(encode(await reported(each=2)))["robustness"]

@@ -93,6 +93,7 @@ class Heard:
         self.reports.append(report)
 
 
+@pytest.mark.long
 async def test_what_is_going_on_is_told(tmp_path: Path) -> None:
     """All work is announced, every text of every step is told, and what is known after each."""
     heard = Heard()

@@ -48,11 +48,13 @@ def agrees(table: str) -> None:
         assert {test for test, played in PLAYED.items() if number in played} == set(tests) & PLAYED.keys(), number
 
 
+@pytest.mark.long
 def test_the_table_and_the_tests_agree() -> None:
     """None of the 58 is told and not played, or played and not told."""
     agrees(TABLE)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -160,6 +160,7 @@ def test_the_question_is_the_last_user_turn(body: dict[str, Any], text: str) -> 
     assert text == last_user_text(body)
 
 
+@pytest.mark.long
 def test_as_a_program_it_says_where_it_listens_and_ends_when_asked(tmp_path: Path) -> None:
     """The stack starts it on any free port, learns which, and ends it by SIGTERM with exit code 0."""
     traffic, ready = tmp_path / "t.jsonl", tmp_path / "ready"

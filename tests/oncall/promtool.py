@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -35,10 +37,15 @@ def check(rules: Path) -> str:
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
+@functools.cache
+def _read() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
+    return document
+
+
 def rules() -> list[Rule]:
-    """Every rule of the file, recording rules included."""
-    document = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))
-    return [rule for group in document["groups"] for rule in group["rules"]]
+    """Every rule of the file, recording rules included. They are the caller's own."""
+    return [copy.deepcopy(rule) for group in _read()["groups"] for rule in group["rules"]]
 
 
 def alerts() -> list[Rule]:

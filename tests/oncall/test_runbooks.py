@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def unknown(text: str) -> set[str]:
     return (metrics - known) | {each for each in commands if not exists(each)} | (options - serve)
 
 
+@functools.cache
 def command(words: str) -> Any:
     """The command of our command line; KeyError if there is none."""
     found: Any = typer.main.get_command(app)

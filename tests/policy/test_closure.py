@@ -149,6 +149,7 @@ FEATURES = st.fixed_dictionaries(
 FACTS: st.SearchStrategy[Facts] = st.tuples(SCORES, FEATURES)
 
 
+@pytest.mark.long
 @given(CONDITION, FACTS)
 @settings(max_examples=100, deadline=None)
 def test_says_what_cel_says(text: str, facts: Facts) -> None:
@@ -169,6 +170,7 @@ def naive(expr: Expr, scores: Mapping[str, float]) -> Any:
     raise AssertionError(expr.op)
 
 
+@pytest.mark.long
 def test_the_judge_bites() -> None:
     """On conditions of `&&` and `||` alone, cel-python finds the fault and finds none in ours."""
     atom = joined(SCORE, st.just(">="), st.just("0.5"))

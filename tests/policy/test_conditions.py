@@ -150,6 +150,7 @@ def test_conditions_that_wait_for_each_other() -> None:
     ] == mistakes("", detectors(*rows))
 
 
+@pytest.mark.long
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=8, unique=True))
 def test_a_policy_loads_exactly_where_every_model_can_be_asked(edges: list[tuple[int, int]]) -> None:

@@ -351,6 +351,7 @@ def never_milder(by: Decide, policy: Book, before: Facts, after: Facts) -> None:
         assert SEVERITY[getattr(by(policy, before), part)] <= SEVERITY[getattr(by(policy, after), part)]
 
 
+@pytest.mark.long
 @given(rules_of(), facts_of(), st.sampled_from([Kind.USER, Kind.TOOL]), SCORE)
 @settings(max_examples=60, deadline=None)
 def test_a_higher_score_is_never_milder(rules: Sequence[Rule], known: Facts, kind: Kind, name: str) -> None:
@@ -358,6 +359,7 @@ def test_a_higher_score_is_never_milder(rules: Sequence[Rule], known: Facts, kin
     never_milder(decide, book(*rules), known, raised(known, kind, name))
 
 
+@pytest.mark.long
 @given(rules_of(), rules_of(), facts_of())
 @settings(max_examples=60, deadline=None)
 def test_another_rule_is_never_milder(rules: Sequence[Rule], more: Sequence[Rule], known: Facts) -> None:
@@ -379,6 +381,7 @@ def decides_fully(by: Decide, rules: Sequence[Rule], known: Facts) -> None:
     assert by(book(*rules, enforced=False), known).action is Action.ALLOW
 
 
+@pytest.mark.long
 @given(rules_of(), facts_of())
 @settings(max_examples=60, deadline=None)
 def test_decide_fully_soften_last(rules: Sequence[Rule], known: Facts) -> None:

@@ -176,6 +176,7 @@ def test_a_header_that_nobody_vouches_for_changes_nothing() -> None:
     law_of_headers(EVERY, BELIEVED)
 
 
+@pytest.mark.long
 def test_the_law_of_headers_bites() -> None:
     """Were any header believed, the law would find it."""
     with pytest.raises(AssertionError):

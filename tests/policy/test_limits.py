@@ -155,6 +155,7 @@ def test_who_is_not_known_is_not_counted() -> None:
     assert [each.limit.name for each in charges(rows, Identity(), "", 1, 1, 1)] == ["l1"]
 
 
+@pytest.mark.long
 @given(st.sets(st.sampled_from(["key", "organisation", "model"])), st.integers(0, 1 << 60))
 def test_every_charge_has_a_whole_subject(known: set[str], size: int) -> None:
     """Whoever asks: one pseudonym for each name in `per`, and a cost that every store can count."""

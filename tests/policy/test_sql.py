@@ -75,6 +75,7 @@ def differences(
     return found
 
 
+@pytest.mark.long
 def test_sql_says_what_the_closure_says() -> None:
     """Conditions with every operator, over facts with extremes, of which a third is missing."""
     assert [] == differences(seed=11, rules=40, rows=500, witnessed=2)

@@ -47,6 +47,7 @@ def test_what_is_no_line_is_none(text: bytes) -> None:
     assert line_of(text) is None
 
 
+@pytest.mark.long
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

@@ -17,6 +17,7 @@ from safeguards_extproc.records.encode import from_json, to_json, to_proto
 from tests.records.samples import RECORDS
 
 
+@pytest.mark.long
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS)
 def test_a_record_is_read_back_as_it_was(record: Record) -> None:
@@ -89,6 +90,7 @@ def is_map(field: FieldDescriptor) -> bool:
     return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
 
 
+@pytest.mark.long
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS)
 def test_the_message_says_the_same(record: Record) -> None:

@@ -68,6 +68,7 @@ def test_a_slip_of_the_pen_is_understood() -> None:
         mask_of(["modle"])
 
 
+@pytest.mark.long
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS, st.sets(st.sampled_from(sorted(FIELDS)), min_size=1))
 def test_every_field_of_the_table_can_be_masked_in_every_record(record: Record, paths: set[str]) -> None:

@@ -148,6 +148,7 @@ for number in range(200):
 """
 
 
+@pytest.mark.long
 def test_writers_and_recoverers_do_not_meet(tmp_path: Path) -> None:
     """While lives begin and end, somebody recovers: no live segment is taken, and in the end each is closed, once."""
     writers = [subprocess.Popen([sys.executable, "-c", LIVES, str(tmp_path), name]) for name in ("a", "b")]

@@ -336,6 +336,7 @@ def wrong(folder: Path, acknowledged: set[str], kills: int) -> list[str]:
     return found + ["unacknowledged"] * (len(set(kept) - acknowledged) > kills)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kills", [1, pytest.param(25, marks=pytest.mark.real)])
 def test_killing_the_process_loses_tears_and_doubles_no_acknowledged_record(tmp_path: Path, kills: int) -> None:
     """SIGKILL in the middle of writing, again and again, while segments fill up and are synced. What recovery leaves
@@ -345,6 +346,7 @@ def test_killing_the_process_loses_tears_and_doubles_no_acknowledged_record(tmp_
     assert len(acknowledged) > 700 * kills
 
 
+@pytest.mark.long
 def test_the_kill_bites(tmp_path: Path) -> None:
     """A writer that acknowledges too early is found out."""
     assert "lost" in wrong(tmp_path, lives(tmp_path, 1, HASTY), 1)

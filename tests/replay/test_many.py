@@ -47,6 +47,7 @@ def still(rows: list[Row]) -> list[tuple[int, object]]:
     return [(row.number, row.pair) for row in rows]
 
 
+@pytest.mark.long
 def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
     """In several processes as in one, and in the order of the capture."""
     plan = Plan(file(tmp_path))
@@ -57,6 +58,7 @@ def test_the_same_policy_changes_nothing(tmp_path: Path) -> None:
     assert still(alone) == still(list(in_processes(frames(*ALL), plan, 2)))
 
 
+@pytest.mark.long
 def test_models_are_asked_beside_each_other(tmp_path: Path) -> None:
     """About what the capture does not say, or about everything."""
     plan, judge = Plan(file(tmp_path)), Judge()

@@ -31,6 +31,7 @@ def counts(comparison: Comparison) -> object:
     return shown(comparison), comparison.before_ms.counts.tolist(), comparison.seen
 
 
+@pytest.mark.long
 def test_parts_add_up(tmp_path: Path) -> None:
     """Files counted by three tasks and merged, backwards, are files counted together."""
     found = records(600)

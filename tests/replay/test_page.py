@@ -7,6 +7,8 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from safeguards_extproc.replay import gate
 from safeguards_extproc.replay.compare import Comparison
 from safeguards_extproc.replay.identities import Stands
@@ -52,6 +54,7 @@ def test_nothing_is_fetched(tmp_path: Path) -> None:
     assert not re.search(r"<script|src=|href=|url\(|@import|https?:", shown)
 
 
+@pytest.mark.long
 def test_what_comes_from_files_is_escaped(tmp_path: Path) -> None:
     """Names, pseudonyms and texts; a text only where it was given."""
     found = example(tmp_path)

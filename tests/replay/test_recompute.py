@@ -53,6 +53,7 @@ def compare(policy: CompiledPolicy, records: Sequence[Record], folder: Path) -> 
     return count
 
 
+@pytest.mark.long
 def test_sql_decides_as_the_policy_does(tmp_path: Path) -> None:
     """Ten policies of three rules, two hundred records each; most are decided by SQL."""
     making, count = Making(3), 0

@@ -48,6 +48,7 @@ def counts(comparison: Comparison) -> object:
     return shown(comparison), sum(comparison.undecided.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("against", [False, True])
 def test_files_are_counted_as_records_are(tmp_path: Path, against: bool) -> None:
     """With labels, against what is recorded or against another policy: every count, example and identity."""
@@ -136,6 +137,7 @@ def sealed_store(folder: Path, records: Sequence[Record]) -> Store:
     return replace(open_store(str(folder)), folder=None)
 
 
+@pytest.mark.long
 def test_a_store_is_decided_as_files_are(tmp_path: Path) -> None:
     """Where the disk is not DuckDB's to read: through pyarrow, those files alone that have a manifest."""
     making = Making(24)

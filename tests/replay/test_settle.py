@@ -80,6 +80,7 @@ def test_the_same_policy_decides_the_same() -> None:
     law()
 
 
+@pytest.mark.long
 def test_the_law_bites() -> None:
     """By a policy that fires sooner, it is not the same."""
     with pytest.raises(AssertionError):

@@ -128,6 +128,7 @@ def test_models_can_be_asked_anew() -> None:
     assert HARMLESS[:10] not in repr(asked)
 
 
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 200), st.sampled_from(sorted(set(SAMPLES) - {"slow"})))
 def test_chunks_do_not_matter(size: int, name: str) -> None:

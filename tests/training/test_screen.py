@@ -61,6 +61,7 @@ def test_ordinary_words_stay_below_every_threshold_and_plain_cases_do_not() -> N
     assert attack[LABELS.index("attack")] >= limits["attack"]
 
 
+@pytest.mark.long
 def test_both_forwards_agree_on_untrained_weights(tmp_path: Path) -> None:
     """numpy computes what torch does, for any weights, at every length."""
     train(Mixture(examples(), [], 0), HELD, SMALL, tmp_path / "weights.safetensors")

@@ -71,6 +71,7 @@ def as_botocore_reads(stream: bytes) -> list[tuple[dict[str, Any], bytes]]:
     return [(message.headers, message.payload) for message in buffer]
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(messages=MESSAGES)
 def test_botocore_and_we_read_the_same_of_what_we_write(messages: list[tuple[dict[str, Header], bytes]]) -> None:

@@ -26,6 +26,7 @@ def cut(stream: bytes, sizes: list[int]) -> list[bytes]:
     return [*frames, rest] if rest else frames
 
 
+@pytest.mark.long
 @settings(max_examples=80, deadline=None)
 @given(
     items=st.lists(ITEMS, max_size=4),

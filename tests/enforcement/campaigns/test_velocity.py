@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from safeguards_extproc.core.account import Settlement
 from tests.enforcement.campaigns.playing import play, settled, spec
 
@@ -37,6 +39,7 @@ async def test_a_job_is_compared_with_jobs() -> None:
     assert [] == await play(VELOCITY, [*MANY, *(settled(n, user="") for n in range(2000))], every_s=0.1)
 
 
+@pytest.mark.long
 async def test_every_night() -> None:
     """What somebody did the day before is what they do."""
     people = [settled(n, user=f"user-{n % 150}") for n in range(4000)]
