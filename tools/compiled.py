@@ -24,7 +24,7 @@ MODULES = {
     "media outbox paragraphs placeholders pour question recipes redact request response restore scan text weight "
     "windows",
     "rpc": "call connection frames status",
-    "wire": "anthropic_read anthropic_stream asked azure_read edits leaves openai_api openai_chat openai_media "
+    "wire": "alike anthropic_read anthropic_stream asked azure_read edits leaves openai_api openai_chat openai_media "
     "openai_message openai_read openai_stream places shapes sse strict_json vllm_read",
     "detectors": "expression hiding scanner sieve views",
     "policy": "closure compile decide",

@@ -75,6 +75,17 @@ def decode(raw: bytes) -> Message:
     return _event(_parse(raw))
 
 
+def chunk(raw: bytes, direction: Direction) -> tuple[bytes, bool] | None:
+    """The bytes of a message that is a piece of this direction's body, and whether they are its last; None of any
+    other. Raises IllegalEvent."""
+    message = _parse(raw)
+    name = "response_body" if direction is _RESPONSE else "request_body"
+    if message.WhichOneof("request") != name:
+        return None
+    body = message.response_body if direction is _RESPONSE else message.request_body
+    return body.body, body.end_of_stream
+
+
 def _parse(raw: bytes) -> ProcessingRequest:
     try:
         return ProcessingRequest.FromString(raw)

@@ -312,9 +312,10 @@ class Intake:
         """All that a frame says is with the scan."""
         scan, limits = self._scan, self._ctx.route.limits
         # Nothing but its own end lets a text go that is held whole, nor the frames behind it.
-        self._behind_whole = self._behind_whole + len(raw) if scan.whole else 0
+        whole = scan.whole
+        self._behind_whole = self._behind_whole + len(raw) if whole else 0
         if (
-            scan.whole > limits.held_bytes
+            whole > limits.held_bytes
             or self._behind_whole > OVERHEAD * limits.held_bytes
             or scan.texts > limits.windows
         ):

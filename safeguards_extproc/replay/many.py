@@ -110,12 +110,12 @@ def _said(record: Record | None, id: str) -> Verdict:
     passed = Side("allow", "allow", "allow")
     if record is None:
         return Verdict(id, request=passed, response=passed)
-    return replace(verdict.of(record), latency_ms=None)
+    return verdict.of(record, timed=False)
 
 
 def _later(played: Played, before: Record | None, taken: Taken) -> Verdict:
     """What is decided now. An answer that the upstream was never asked for is unknown."""
-    said = replace(verdict.of(played.record), latency_ms=None)
+    said = verdict.of(played.record, timed=False)
     refused = before is not None and before.request.applied in REFUSALS
     if refused and said.request.applied not in REFUSALS and not any(map(_answers, taken.messages)):
         return replace(said, response=said.response._replace(applied=UNKNOWN))

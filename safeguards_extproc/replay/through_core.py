@@ -166,7 +166,8 @@ class _Play:
                     self._known.setdefault((digest, result.detector), deque()).append(row)
         moments = [note.place for note in taken.notes] + [answer.place for answer in taken.answers]
         timers = any(note.what == "woke" for note in taken.notes)
-        self._marks = None if keep or timers else sorted(moments)
+        self._marks = None if keep or (timers and not self._exact) else sorted(moments)
+        self._span = self._spanned = 0  # microseconds from the first to the last of the chunks that are one event
         self._released = self._over = False
         self._ended: set[Direction] = set()
         self._asked: list[_Question] = []
@@ -183,9 +184,11 @@ class _Play:
         exchange = Exchange(self._policy, self._wire, id, opened, _BEGIN, _Recorded(record))
         self._released = self._exact or opened.silent or opened.request is not BodyMode.DUPLEX
         next_: Event | None = event
-        while next_ is not None and not (self._records and exchange.finished):
+        while next_ is not None:
             try:
                 self._feed(exchange, next_)
+                if self._records and exchange.finished:
+                    break
                 next_ = self._next()
                 while next_ is None and self._asked:
                     yield from self._questions(self._unanswered())
@@ -236,6 +239,7 @@ class _Play:
                 if not self._due or (at, message.place) < self._due[0][:2]:
                     self._messages.popleft()
                     self._ahead, self._now, self._place = None, max(at, self._now), message.place
+                    self._spanned, self._span = self._span, 0
                     self._note(message)
                     return ahead
             if not self._due or self._stands():
@@ -277,20 +281,25 @@ class _Play:
 
     def _join(self, body: Body, marks: Sequence[int]) -> None:
         """Add the chunks that follow at once: how a body was chunked changes no verdict."""
-        first, chunks = self._messages[0], [body.data]
+        first, chunks = self._messages.popleft(), [body.data]
         then = bisect(marks, first.place)
-        while not body.end and len(self._messages) > 1:
-            message = self._messages[1]
-            if (message.at - first.at > TOGETHER and not marks) or bisect(marks, message.place) != then:
+        since = marks[then - 1] if then else -1
+        until = marks[then] if then < len(marks) else _LAST
+        last = _LAST if marks else first.at + TOGETHER
+        while not body.end and self._messages:
+            message = self._messages[0]
+            if message.at > last or not since <= message.place < until:
                 break
-            event = extproc.decode(message.raw)
-            if not isinstance(event, Body) or event.direction is not body.direction:
+            chunk = extproc.chunk(message.raw, body.direction)
+            if chunk is None:
                 break
-            del self._messages[1]
-            chunks.append(event.data)
-            body.end = event.end
+            self._messages.popleft()
+            chunks.append(chunk[0])
+            body.end = chunk[1]
+            self._span = message.at - first.at
         if len(chunks) > 1:
             body.data = b"".join(chunks)
+        self._messages.appendleft(first)
 
     def _stands(self) -> bool:
         """Whether nothing but a timer comes next, and somebody waits for an answer: time does not pass meanwhile."""
@@ -314,6 +323,7 @@ class _Play:
         event.at = _BEGIN + self._now / 1e6
         for effect in exchange.feed(event):
             self._carry_out(effect)
+        self._spanned = 0
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -365,7 +375,8 @@ class _Play:
         if not self._exact:
             self._push(due, _LAST, event)
             return
-        note = next((note for note in self._notes["woke", timer] if due - EARLY <= note.at <= due + LATE), None)
+        latest = due + self._spanned + LATE
+        note = next((note for note in self._notes["woke", timer] if due - EARLY <= note.at <= latest), None)
         if note is not None:
             self._push(note.at, note.place, event)
 

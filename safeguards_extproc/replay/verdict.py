@@ -81,8 +81,8 @@ class Pair(NamedTuple):
     deserved: str = ""
 
 
-def of(record: Record) -> Verdict:
-    """What a record says."""
+def of(record: Record, *, timed: bool = True) -> Verdict:
+    """What a record says; without `timed` nobody measured."""
     names = record.identity
     kind, subject = Identity(names).responsible
     request, response = record.request, record.response
@@ -102,7 +102,7 @@ def of(record: Record) -> Verdict:
         rule=record.rule,
         category=record.category,
         judged=judged(record),
-        latency_ms=latency(request),
+        latency_ms=latency(request) if timed else None,
     )
 
 

@@ -15,6 +15,7 @@ from safeguards_extproc.core.text import Channel, Edit, Kind, Path, Reading, Ref
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire import azure_read, openai_read, sse, used
 from safeguards_extproc.wire import edits as editing
+from safeguards_extproc.wire.alike import Alike
 from safeguards_extproc.wire.leaves import Leaves, aside
 from safeguards_extproc.wire.openai_api import verdict
 from safeguards_extproc.wire.strict_json import loads
@@ -23,6 +24,7 @@ DONE = b"[DONE]"
 
 _CHUNK_KEYS = openai_read.CHUNK_FIELDS | {"choices"}
 _CONTENT = Kind.CONTENT
+_PADDING: Path = ("obfuscation",)
 _SAYS_MORE = ("finish_reason", "stop_reason", "logprobs")
 _VERDICT = "content_filter_results"
 _VERDICTS = frozenset((_VERDICT,))
@@ -113,10 +115,11 @@ def edit_choices(body: bytes, edits: Sequence[Edit]) -> bytes:
 class ChatStream:
     """A `core.text.StreamReader`."""
 
-    __slots__ = ("_begun", "_channels", "_dialect", "_done", "_finished", "_head", "_open", "_verdict")
+    __slots__ = ("_alike", "_begun", "_channels", "_dialect", "_done", "_finished", "_head", "_open", "_verdict")
 
     def __init__(self, dialect: Dialect = CHAT) -> None:
         self._dialect = dialect
+        self._alike = Alike()  # by the index of its choice
         self._verdict: object = None  # the last of Azure's that held no text: most are the same
         self._head: dict[str, Any] | None = None
         self._open: dict[str, dict[Channel, None]] = {}  # by choice, in the order of their first text
@@ -126,6 +129,9 @@ class ChatStream:
         self._done = False
 
     def read(self, frame: bytes) -> Reading:
+        said = self._alike.text(frame)
+        if said and (channel := self._channels.get(self._alike.of)) is not None:
+            return Reading((Segment(channel, said, self._dialect.path),))
         _, data = sse.fields(frame)
         if not data:
             return Reading()
@@ -146,6 +152,8 @@ class ChatStream:
         reading = self._whole(body) if segments is None else Reading(segments)
         if body.get("usage"):
             reading.usage = used.told(body)
+        elif segments:
+            self._alike.learn(frame, data, (self._dialect.path, _PADDING), int(segments[0].channel[1]))
         return reading
 
     def _plain(self, body: dict[str, Any]) -> Sequence[Segment] | None:

@@ -57,7 +57,7 @@ class Framer:
     def _cut(self, data: bytes | bytearray) -> tuple[list[bytes], int, int]:
         """The frames in `data`, where the unfinished one begins, and the length of it all."""
         frames: list[bytes] = []
-        start, seen, length = 0, self._seen, len(data)
+        start, seen, length, first = 0, self._seen, len(data), True
         following = _following if self._returns else _following_lf
         while start < length:
             if data[start] == 10 or data[start] == 13:
@@ -69,6 +69,14 @@ class Framer:
                 break
             frames.append(bytes(data[start:end]))
             start = end
+            if first and not self._blank and not self._returns:
+                # What follows the first event has not been looked at yet: without blank lines of their own, events
+                # are cut all at once.
+                first = False
+                if data.find(b"\n\n\n", end - 2) < 0:
+                    *events, rest = bytes(data[end:]).split(b"\n\n")
+                    frames += [event + b"\n\n" for event in events]
+                    return frames, length - len(rest), length
         return frames, start, length
 
     def _after_blank(self, data: bytes | bytearray, start: int) -> int:

@@ -64,7 +64,7 @@ _vague: Any = json.JSONDecoder(object_pairs_hook=_pairs, parse_float=len, parse_
 _lenient: Any = json.JSONDecoder()
 _scan_short, _scan_long = _short.scan_once, _long.scan_once
 _scan_numeric, _scan_vague = _numeric.scan_once, _vague.scan_once
-_scan_over, _scan_string = _lenient.scan_once, _lenient.parse_string
+_scan_over, scan_string = _lenient.scan_once, _lenient.parse_string
 _encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 _surrogate = re.compile(rb"\\u[dD]").search
 _space = re.compile(r"[ \t\n\r]*").match
@@ -182,7 +182,7 @@ def _walk_object(text: str, at: int, wanted: dict[str | int, Any], found: dict[P
         if text[at] == ",":
             at = _end(_space(text, at + 1))
         begin = at
-        key, at = _scan_string(text, at + 1, True)
+        key, at = scan_string(text, at + 1, True)
         node = wanted.get(key)
         if node is not None and KEY in node:
             found[node[KEY][_HERE]] = (begin, at)

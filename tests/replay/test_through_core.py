@@ -129,6 +129,59 @@ def test_models_can_be_asked_anew() -> None:
 
 
 @pytest.mark.long
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from([0.0, 0.3, 4.0, 11.0, 25.0, 70.0]),
+    st.lists(st.sampled_from([0, 100, 5_000, 30_000, 90_000]), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_chunks_that_count_as_one_change_nothing(delay_ms: float, slow: list[int], exact: bool) -> None:
+    """Whatever timer went off and however long models took: what is found, decided and let go is that of an exchange
+    that is played chunk by chunk; under the policy that was, so is every count."""
+    first = kept(sample(answer=HARMLESS * 4 + BAD + HARMLESS, delay_ms=delay_ms))
+    assert first.record is not None
+    if not exact:
+        first.record.policy = "of another policy"
+        first.answers = [
+            answer._replace(at=answer.asked + slow[number % len(slow)]) for number, answer in enumerate(first.answers)
+        ]
+    singly, together = (alone(play(first, policy(), wire, keep=keep), model) for keep in (True, False))
+    assert outcome(singly.record) == outcome(together.record)
+    if exact:
+        assert singly.unknown == together.unknown
+        assert said(singly.record) == said(together.record)
+
+
+def test_a_timer_is_found_that_was_set_late() -> None:
+    """By the last of many chunks that count as one, two seconds after the first: nothing held the others back."""
+    asked, answered = messages.sides(sample(answer=HARMLESS * 2).messages)
+    assert asked is not None
+    assert answered is not None
+    spoken = answered.body
+    pause = [(at * 100_000, b": ping\n\n") for at in range(1, 20)]
+    last = [(2_000_000, data) for _, data in spoken[11:13]]
+    answered.body = [*spoken[:11], *pause, *last, *((3_000_000, data) for _, data in spoken[13:])]
+    first = kept(Taken("slow", messages=messages.messages(asked, answered)))
+    assert 1_900_000 < max(note.at for note in first.notes)
+    assert first.record is not None
+    assert said(first.record) == said(alone(play(first, policy(), wire)).record)
+
+
+def outcome(record: Record) -> object:
+    """What became of an exchange, but for how much of an answer had come when it was stopped."""
+    phases = [
+        (phase.fired, phase.scores, phase.failed, phase.redactions, phase.account.bytes_released)
+        for phase in (record.request, record.response)
+    ]
+    return verdict.of(record, timed=False), phases
+
+
+def test_an_exchange_that_is_over_waits_for_no_timer() -> None:
+    """Nothing is noted of one that was set and has no use any more."""
+    assert not decided("harmless").notes
+
+
+@pytest.mark.long
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 200), st.sampled_from(sorted(set(SAMPLES) - {"slow"})))
 def test_chunks_do_not_matter(size: int, name: str) -> None:
