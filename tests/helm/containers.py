@@ -18,6 +18,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.helm.matrix import pods
 from tests.helm.program import Manifest
 
 Container = dict[str, Any]
@@ -36,11 +37,9 @@ def container(manifests: list[Manifest], name: str) -> Container:
     """The container of that name in whatever pod."""
     (found,) = (
         each
-        for manifest in manifests
-        if manifest["kind"] in ("Deployment", "StatefulSet")
-        for spec in (manifest["spec"]["template"]["spec"],)
+        for spec in pods(manifests).values()
         for each in (*spec.get("initContainers", ()), *spec["containers"])
-        if each["name"] == name
+        if each["name"] == name and "image" in each
     )
     return dict(found)
 

@@ -13,6 +13,8 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 SUMS = f"{'0' * 64}  screen/config.pbtxt\n{'1' * 64}  screen/1/model.py\n"
 IMAGE = {"registry": "registry.example.com:5000/mirror", "repository": "a/b", "digest": DIGEST}
 MODELS = {"url": "s3://models/live?region=eu-central-1", "digests": SUMS, "secretName": "store"}
+EXPORTED: Values = {"redis": {"bundled": {"enabled": True, "exporter": {"enabled": True}}}}
+COMPACTED: Values = {"sealer": {"compact": {"schedule": "17 * * * *"}}}
 SEALED = {"records": {"kind": "spool"}, "sealer": {"store": "s3://records/eu"}, "terminationGracePeriodSeconds": 340}
 MONITORING = {
     "monitors": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -41,13 +43,13 @@ def example(*names: str) -> Values:
 
 EVERYTHING: Values = {
     "triton": {"enabled": True, "replicas": 2, "hedgeMilliseconds": 20, "models": MODELS | {"load": ["screen"]}},
-    "redis": {"bundled": {"enabled": True}},
+    **EXPORTED,
     "keeper": {"enabled": True},
     "tls": {"certManager": {"enabled": True, "envoySecretName": "envoy-client"}},
     "identity": {"secretName": "who"},
     "autoscaling": {"kind": "keda", "prometheus": "http://prometheus:9090"},
     "monitoring": MONITORING,
-    **SEALED,
+    **merged(SEALED, COMPACTED),
 }
 
 MATRIX: dict[str, Values] = {
@@ -70,6 +72,7 @@ MATRIX: dict[str, Values] = {
     "triton": {"triton": {"enabled": True, "replicas": 2, "models": MODELS}},
     "triton on a slice": example("gpu-slice"),
     "redis of theirs": {"redis": {"urls": ["redis://a:6380", "redis://b:6380"]}},
+    "redis with its metrics": merged(EXPORTED, {"monitoring": {"monitors": {"enabled": True}}}),
     "redis in a secret": {"redis": {"secret": {"name": "redis"}}},
     "keeper": example("trial"),
     "keepers": {
@@ -77,6 +80,8 @@ MATRIX: dict[str, Values] = {
         "keeper": {"enabled": True, "replicas": 2, "ledger": {"secret": {"name": "ledger"}}},
     },
     "sealer": SEALED,
+    "sealer and compactor": merged(SEALED, COMPACTED, {"sealer": {"secretName": "store"}}),
+    "shed never": {"shedAboveMilliseconds": 0},
     "sealer on a claim": merged(SEALED, {"records": {"persistence": {"enabled": True}, "region": "eu"}}),
     "hpa": {"autoscaling": {"kind": "hpa"}},
     "keda": {"autoscaling": {"kind": "keda", "prometheus": "http://prometheus:9090"}},
@@ -134,10 +139,14 @@ def pods(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             case {"kind": "StatefulSet", "spec": {"template": {"spec": spec}, "volumeClaimTemplates": claims}}:
                 made = [{"name": each["metadata"]["name"], "persistentVolumeClaim": {}} for each in claims]
                 found[name] = spec | {"volumes": [*spec.get("volumes", ()), *made]}
-            case {"kind": "Deployment" | "StatefulSet", "spec": {"template": {"spec": spec}}} | {
-                "kind": "Pod",
-                "spec": spec,
-            }:
+            case (
+                {"kind": "Deployment" | "StatefulSet", "spec": {"template": {"spec": spec}}}
+                | {
+                    "kind": "Pod",
+                    "spec": spec,
+                }
+                | {"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"spec": spec}}}}}
+            ):
                 found[name] = spec
             case {"kind": "ConfigMap", "data": {"patch.yaml": text}}:
                 found[name] = yaml.safe_load(text)["spec"]["template"]["spec"]

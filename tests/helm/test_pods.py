@@ -114,10 +114,14 @@ def matched(selector: dict[str, str], manifests: list[Manifest]) -> set[str]:
     found = set()
     for each in manifests:
         match each:
-            case {"kind": "Deployment" | "StatefulSet", "spec": {"template": {"metadata": {"labels": labels}}}} | {
-                "kind": "Pod",
-                "metadata": {"labels": labels},
-            }:
+            case (
+                {"kind": "Deployment" | "StatefulSet", "spec": {"template": {"metadata": {"labels": labels}}}}
+                | {
+                    "kind": "Pod",
+                    "metadata": {"labels": labels},
+                }
+                | {"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {"metadata": {"labels": labels}}}}}}
+            ):
                 if selector.items() <= labels.items():
                     found.add(f"{each['kind']}/{each['metadata']['name']}")
     return found
@@ -161,23 +165,23 @@ def test_every_image_takes_a_mirror_and_a_digest(newest: Helm) -> None:
     images = {
         "image": IMAGE,
         "extrasImage": IMAGE,
-        "triton": {"image": IMAGE | {"tag": "1"}},
-        "redis": {"bundled": {"image": IMAGE | {"tag": "1"}}},
+        "triton": {"image": IMAGE},
+        "redis": {"bundled": {"image": IMAGE | {"tag": "1"}, "exporter": {"image": IMAGE | {"tag": "1"}}}},
     }
     found = [
         container["image"]
         for spec in pods(newest.render(merged(EVERYTHING, images))).values()
         for container in containers(spec)
     ]
-    assert [f"registry.example.com:5000/mirror/a/b@{DIGEST}"] * 7 == found
+    assert [f"registry.example.com:5000/mirror/a/b@{DIGEST}"] * 9 == found
 
 
 def test_names_fit(newest: Helm) -> None:
     """Names that become labels or host names stay within 63 characters under the longest release name, 52 where a
-    StatefulSet's pods get a hash behind them."""
+    StatefulSet's pods get a hash behind them, or a CronJob's jobs their time."""
     values = newest.home / "everything.yaml"
     values.write_text(yaml.safe_dump(EVERYTHING))
     done = newest.run("template", "r" * 53, str(CHART), "-f", str(values))
     names = [(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all(done.stdout) if each]
-    assert all(len(name) <= (52 if kind == "StatefulSet" else 63) for kind, name in names)
+    assert all(len(name) <= (52 if kind in ("StatefulSet", "CronJob") else 63) for kind, name in names)
     assert len(set(names)) == len(names)

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 REQUIREMENT = "checkov==3.3.30"
 CACHE = ROOT / ".cache" / "checkov"
 
-OURS = ("Deployment", "StatefulSet", "Pod")
+OURS = ("Deployment", "StatefulSet", "CronJob", "Pod")
 REVIEWED = {
     "CKV_K8S_11": (OURS, "A limit of CPU would stop streams in the middle of an answer; requests and memory are set."),
     "CKV_K8S_40": (("StatefulSet",), "Triton's and Redis's images have users of their own, below 10000."),
@@ -60,8 +60,8 @@ def manifests(newest: Helm) -> list[Manifest]:
     images = {
         "image": IMAGE,
         "extrasImage": IMAGE,
-        "triton": {"image": IMAGE | {"tag": "1"}},
-        "redis": {"bundled": {"image": IMAGE | {"tag": "1"}}},
+        "triton": {"image": IMAGE},
+        "redis": {"bundled": {"image": IMAGE | {"tag": "1"}, "exporter": {"image": IMAGE | {"tag": "1"}}}},
     }
     rows = (EVERYTHING, MATRIX["keepers"])
     return [each for values in rows for each in newest.render(merged(values, images))]

@@ -68,6 +68,7 @@ def test_command_line_and_ports(helm: Helm) -> None:
         "--metrics=0.0.0.0:19090",
         "--records=/var/lib/safeguards/records.jsonl",
         "--on-record-failure=go-on",
+        "--shed-above-ms=250",
         "--drain-delay=5",
         "--drain-limit=300",
         "--more=1",
@@ -92,6 +93,7 @@ def test_arguments_follow_the_values(helm: Helm) -> None:
     assert added(MATRIX["identity"]) == ["--identity-keys=/etc/safeguards-identity/keys.yaml"]
     assert added(MATRIX["mutual tls"]) == [*pair, "--tls-client-ca=/etc/safeguards-tls/ca.crt"]
     assert added({"records": {"onFailure": "refuse"}}) == ["--on-record-failure=refuse"]
+    assert added(MATRIX["shed never"]) == ["--shed-above-ms=0"]
 
 
 def test_probes_ask_the_health_service_by_name(helm: Helm) -> None:
@@ -238,6 +240,26 @@ def test_the_sealer_ends_after_the_filter(helm: Helm) -> None:
     assert places[0] == places[1] != []
     ports = {each["name"]: each["targetPort"] for each in only(helm.render(SEALED), "Service")["spec"]["ports"]}
     assert 9104 == ports["sealer"]
+
+
+def test_one_compactor_at_a_time(helm: Helm) -> None:
+    """It runs by the clock on the sealer's store with its keys; one run keeps the next from beginning."""
+    found = only(helm.render(MATRIX["sealer and compactor"]), "CronJob")["spec"]
+    assert ("17 * * * *", "Forbid") == (found["schedule"], found["concurrencyPolicy"])
+    (compact,) = found["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert ["records", "compact", "s3://records/eu", "--older=2h", "--keep=10m"] == compact["args"]
+    assert [{"secretRef": {"name": "store"}}] == compact["envFrom"]
+
+
+def test_redis_is_told_of_where_it_is_asked_for(helm: Helm) -> None:
+    """The exporter's port is in the Service, and Prometheus may ask there and nowhere else."""
+    manifests = helm.render(MATRIX["redis with its metrics"])
+    assert ["redis", "metrics"] == [each["name"] for each in only(manifests, "Service", "-redis")["spec"]["ports"]]
+    rules = only(manifests, "NetworkPolicy", "-redis")["spec"]["ingress"]
+    assert [["redis"], ["metrics"]] == [[port["port"] for port in rule["ports"]] for rule in rules]
+    assert [{"port": "metrics", "interval": "15s", "scrapeTimeout": "15s"}] == (
+        only(manifests, "ServiceMonitor", "-redis")["spec"]["endpoints"]
+    )
 
 
 def test_who_may_open_streams(helm: Helm) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import urllib.request
@@ -21,7 +23,7 @@ from safeguards_extproc.records.stores import open_store
 from tests import redis_server
 from tests.helm.certificates import write
 from tests.helm.containers import ask, command, container, free_ports, mount, probe, running, wait_for
-from tests.helm.matrix import MATRIX, merged, pods
+from tests.helm.matrix import COMPACTED, MATRIX, merged, pods
 from tests.helm.program import Helm, Manifest, Values, only
 from tests.records.object_store import s3
 
@@ -118,13 +120,13 @@ def test_helm_test_asks_the_filter(newest: Helm, tmp_path: Path, tls: bool) -> N
 
 def test_the_sealer_takes_what_the_filter_leaves(newest: Helm, tmp_path: Path) -> None:
     """Filter and native sidecar over one volume and a real bucket: they end in the kubelet's order, and the last
-    record is in the bucket."""
+    record is in the bucket, where the compactor finds that its hour is not over."""
     with s3() as url:
         place = re.sub("//[^@]*@", "//", url)
         ports = free_ports("sealer")
         sealing: Values = {
             "records": {"kind": "spool", "region": "eu"},
-            "sealer": {"store": place, "every": "1h", "metricsPort": ports["sealer"]},
+            "sealer": {"store": place, "every": "1h", "metricsPort": ports["sealer"], **COMPACTED["sealer"]},
         }
         manifests = newest.render(merged(on_free_ports(), sealing, {"terminationGracePeriodSeconds": 60}))
         mount(manifests, tmp_path)
@@ -139,6 +141,10 @@ def test_the_sealer_takes_what_the_filter_leaves(newest: Helm, tmp_path: Path) -
             assert 0 == after.wait(timeout=20)
         manifest = next(each for each in open_store(url).all("eu") if each.path.endswith(".json"))
         assert 2 == json.loads(open_store(url).get(manifest.path))["rows"]
+        compact = command({"volumeMounts": [], **container(manifests, "compact")}, tmp_path)
+        done = subprocess.run(compact, capture_output=True, text=True, env={**os.environ, **keys}, timeout=60)
+        assert (0, "") == (done.returncode, done.stderr)
+        assert "  joined   0\n" in done.stdout
 
 
 def test_keeper_and_redis_of_a_trial(newest: Helm, tmp_path: Path) -> None:
@@ -160,6 +166,31 @@ def test_keeper_and_redis_of_a_trial(newest: Helm, tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             assert 0 == process.wait(timeout=20)
     assert (tmp_path / "ledger" / "ledger.sqlite").exists()
+
+
+def test_redis_is_told_of(newest: Helm, tmp_path: Path) -> None:
+    """The exporter's words are those that redis_exporter knows, and what it then tells is what the dashboards ask."""
+    redis_server.needed()
+    program = shutil.which("prometheus-redis-exporter")
+    if program is None:
+        pytest.skip("no prometheus-redis-exporter on PATH (Debian, Ubuntu: apt install prometheus-redis-exporter)")
+    manifests = newest.render(MATRIX["redis with its metrics"])
+    mount(manifests, tmp_path)
+    ports = free_ports("redis", "metrics")
+    at = {"6379": str(ports["redis"]), "9121": str(ports["metrics"])}
+    exporter = {"volumeMounts": [], **container(manifests, "exporter"), "command": [program]}
+    with (
+        running(container(manifests, "redis"), tmp_path, at),
+        Redis(port=ports["redis"]) as client,
+        running(exporter, tmp_path, at),
+    ):
+        redis_server.until("Redis", client.ping)
+
+        def told() -> bool:
+            with urllib.request.urlopen(f"http://127.0.0.1:{ports['metrics']}/metrics", timeout=5) as reply:
+                return "redis_up 1" in reply.read().decode()
+
+        redis_server.until("the exporter", told)
 
 
 def test_models_are_fetched_by_their_digests(newest: Helm, tmp_path: Path) -> None:
@@ -195,7 +226,7 @@ def test_the_command_line_knows_every_argument(newest: Helm, tmp_path: Path, row
     """Whatever the values, our images are given commands and options that they have, with values that they take."""
     for spec in pods(newest.render(MATRIX[row])).values():
         for each in (*spec.get("initContainers", ()), *spec["containers"]):
-            if "image" in each and "command" not in each:
+            if "image" in each and "command" not in each and each["name"] != "exporter":
                 argv = command({"volumeMounts": [], **each}, tmp_path)
                 for name in ("policy/policy.yaml", "safeguards-policy/policy.yaml", "tls/ca.crt"):
                     (tmp_path / name).parent.mkdir(exist_ok=True)

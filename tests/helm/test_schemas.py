@@ -14,7 +14,7 @@ from tests.helm.schemas import PACKAGES, VERSIONS, group, problems
 pytestmark = pytest.mark.real
 
 KINDS = {
-    *("Certificate", "Issuer", "PodMonitor", "ScaledObject", "ServiceMonitor"),
+    *("Certificate", "CronJob", "Issuer", "PodMonitor", "ScaledObject", "ServiceMonitor"),
     *("ConfigMap", "Deployment", "HorizontalPodAutoscaler", "NetworkPolicy", "PersistentVolumeClaim", "Pod"),
     *("PodDisruptionBudget", "PrometheusRule", "Service", "ServiceAccount", "StatefulSet"),
 }

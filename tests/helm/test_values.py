@@ -63,7 +63,7 @@ REFUSED: list[tuple[Values, str]] = [
     ({"triton": {"enabled": True, "models": {"digests": "abc  x", "claim": "c"}}}, "digests"),
     ({"triton": {"enabled": True, "models": {"digests": SUMS, "claim": "c", "path": "../x"}}}, "path"),
     ({"triton": {"enabled": True, "addresses": ["a:8001"], "models": {"digests": SUMS, "claim": "c"}}}, "addresses"),
-    ({"triton": {"image": {"tag": ""}}}, "tag"),
+    ({"redis": {"bundled": {"image": {"tag": ""}}}}, "tag"),
     ({"triton": {"gpu": {"count": 1, "resource": "gpu"}}}, "resource"),
     (
         {"triton": {"ports": {"http": 8001}}},
@@ -79,6 +79,10 @@ REFUSED: list[tuple[Values, str]] = [
     ),
     ({"keeper": {"ports": {"health": 9090}}}, "keeper.ports.health and keeper.ports.metrics must differ"),
     ({"sealer": {"store": "s3://a"}}, "kind"),
+    ({"sealer": {"compact": {"schedule": "17 * * * *"}}}, "store"),
+    ({"sealer": {"compact": {"schedule": "hourly"}}}, "schedule"),
+    ({"sealer": {"compact": {"older": "soon"}}}, "older"),
+    ({"shedAboveMilliseconds": -1}, "shedAboveMilliseconds"),
     ({"sealer": {"store": "/var/records"}, "records": {"kind": "spool"}}, "store"),
     (
         {"sealer": {"store": "s3://a"}, "records": {"kind": "spool"}, "terminationGracePeriodSeconds": 337},

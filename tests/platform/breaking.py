@@ -35,7 +35,7 @@ def pause_triton(one: Whole) -> None:
 
 
 def slow_triton(one: Whole) -> None:
-    """It works for a fifth of the time: answers take some 400 ms more."""
+    """It works for half of the time: every other answer takes up to 400 ms more."""
     process, ended = one.triton.container("triton"), threading.Event()
 
     def blink() -> None:
@@ -43,7 +43,7 @@ def slow_triton(one: Whole) -> None:
             process.signal(signal.SIGSTOP)
             ended.wait(0.4)
             process.signal(signal.SIGCONT)
-            ended.wait(0.1)
+            ended.wait(0.4)
 
     thread = threading.Thread(target=blink, daemon=True)
     thread.start()

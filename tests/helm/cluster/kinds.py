@@ -34,6 +34,7 @@ KINDS = tuple(
         },
         "apps/v1": {"deployments": "Deployment", "replicasets": "ReplicaSet", "statefulsets": "StatefulSet"},
         "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
+        "batch/v1": {"cronjobs": "CronJob"},
         "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
         "policy/v1": {"poddisruptionbudgets": "PodDisruptionBudget"},
         "cert-manager.io/v1": {"certificates": "Certificate", "issuers": "Issuer"},
