@@ -15,9 +15,11 @@ from safeguards_extproc.core.text import Direction
 
 class Rounds:
     """`results` in the order of the models, once there are no more to come. `spared` are the models whose condition did
-    not hold, in the order in which that turned out."""
+    not hold, or that would have had nothing to read, in the order in which that turned out."""
 
-    __slots__ = ("_direction", "_features", "_left", "_models", "_open", "_policy", "_said", "_scores", "spared")
+    __slots__ = (
+        "_direction", "_features", "_left", "_models", "_open", "_policy", "_said", "_scores", "_sentences", "spared"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -26,8 +28,11 @@ class Rounds:
         models: Sequence[Model],
         found: Mapping[str, float],
         features: Mapping[str, Value],
+        sentences: bool = False,
     ) -> None:
-        """`models` are those for texts of the window's kind, `found` the scores of the detectors in process."""
+        """`models` are those for texts of the window's kind, `found` the scores of the detectors in process.
+        `sentences` says whether the window has several."""
+        self._sentences = sentences
         self._policy, self._direction, self._features = policy, direction, features
         self._models, self._left = models, list(models)
         self._open = {model.detector for model in models}
@@ -75,15 +80,21 @@ class Rounds:
     def _ready(self, model: Model) -> bool:
         """Whether it can be told if the model is to be asked: also where an answer that is out changes nothing."""
         known = model.escalation
-        return known is None or self._open.isdisjoint(known.after) or (known.early and self._holds(model) is True)
+        if known is None or self._mute(model):
+            return True
+        return self._open.isdisjoint(known.after) or (known.early and self._holds(model) is True)
 
     def _wanted(self, model: Model) -> bool:
-        return model.escalation is None or self._holds(model) is not False
+        return not self._mute(model) and (model.escalation is None or self._holds(model) is not False)
+
+    def _mute(self, model: Model) -> bool:
+        """Whether the window has nothing that the model reads."""
+        return bool(model.sentences) and not self._sentences
 
     def _holds(self, model: Model) -> bool | None:
         return self._policy.due(model.detector, self._direction, self._scores, self._features)
 
     def _spare(self, model: Model) -> None:
-        names = model.escalation.scores if model.escalation else ()
+        names = model.sentences or (model.escalation.scores if model.escalation else ())
         self.spared.append(model)
         self.take([Result(model.detector, dict.fromkeys(names, 0.0), asked=False)])

@@ -218,6 +218,8 @@ class Escalation:
 class Model:
     """A classifier that is asked over the network. `kinds` empty means every kind of text. With an `escalation` it is
     asked about some windows only. An `exchange` reads the request's question beside each window of the answer.
+    One with `sentences` reads the sentences of a window that has several, each by itself, and not the window; they
+    name its scores, which are 0.0 of any other window.
 
     `required`: nothing at all can be allowed without it (on_failure: block, and no condition), so a filter that cannot
     reach it is not ready.
@@ -232,6 +234,7 @@ class Model:
     required: bool = False
     escalation: Escalation | None = None
     exchange: bool = False
+    sentences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

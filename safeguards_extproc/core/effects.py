@@ -80,7 +80,8 @@ class Refuse:
 
 @dataclass(slots=True)
 class Classify:
-    """Ask every one of `models` for scores of `texts` (views of one window; the maximum counts). Answered by Scored.
+    """Ask every one of `models` for scores of `texts` (views of one window, or its sentences; the maximum
+    counts). Answered by Scored.
 
     `prompt` is what the texts answer, for models that read exchanges (`Model.exchange`). A model that does not answer
     within its `budget_ms` is answered for, with a failure.

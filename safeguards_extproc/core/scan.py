@@ -33,6 +33,7 @@ from safeguards_extproc.core.placeholders import NOTHING as NO_ORIGINALS
 from safeguards_extproc.core.placeholders import Originals
 from safeguards_extproc.core.question import Question
 from safeguards_extproc.core.record import Account, ChannelAccount, Checks
+from safeguards_extproc.core.sentences import sentences
 from safeguards_extproc.core.text import Channel, Direction, Kind, Listed, Segment
 from safeguards_extproc.core.turns import APART, Turns
 from safeguards_extproc.core.weight import weight
@@ -53,12 +54,13 @@ REASONS = {"too-large": "too-large", "encoding": "unsupported-encoding", "malfor
 @dataclass(slots=True)
 class _Pending:
     """A window on its way: `results` is None until the detectors in process have looked and its models answered.
-    `rounds` where some model has a condition."""
+    `rounds` where some model has a condition, or reads `sentences`."""
 
     window: Window
     findings: Findings = NOTHING
     results: Sequence[Result] | None = None
     views: Sequence[str] = ()
+    sentences: Sequence[str] = ()
     rounds: Rounds | None = None
 
 
@@ -113,7 +115,7 @@ class Scan:
         self._last: dict[Kind, Mapping[str, float]] = {}  # what detectors said of the last window of a kind
         self._learned = False  # whether there is more to know than at the last verdict
         self._models = [m for m in policy.models if (m.request if direction is Direction.REQUEST else m.response)]
-        self._conditions = any(model.escalation for model in self._models)
+        self._conditions = any(model.escalation or model.sentences for model in self._models)
 
     @property
     def waiting(self) -> bool:
@@ -339,22 +341,25 @@ class Scan:
             pending.findings = self._policy.find(kind, window.text, views)
             # What nobody looks at takes no time of a turn.
             self._looked += weight(window.text, len(pending.findings.spans)) if due or self._policy.local else 1
-            if due and (self._paragraphs or self._turns):
-                views = self._beside(window, views)
             if not due:
                 pending.results = ()
-            elif not self._conditions:
+                continue
+            # Where what is hidden is plain.
+            plain = views[min(1, len(views) - 1)]
+            if self._conditions and any(model.sentences for model in due):
+                pending.sentences = tuple(sentences(plain, begins=window.start == window.lead, ends=window.last))
+            if self._paragraphs or self._turns:
+                views = self._beside(window, views, plain)
+            if not self._conditions:
                 self._ask(pending, views, due)
-            else:
-                pending.views = views
-                pending.rounds = Rounds(
-                    self._policy, self._direction, due, pending.findings.scores, self.facts.features
-                )
-                self._next_round(pending, pending.rounds)
+                continue
+            pending.views = views
+            scores, features, several = pending.findings.scores, self.facts.features, bool(pending.sentences)
+            pending.rounds = Rounds(self._policy, self._direction, due, scores, features, several)
+            self._next_round(pending, pending.rounds)
 
-    def _beside(self, window: Window, views: Sequence[str]) -> Sequence[str]:
-        """`views` of a request's window, and what else models read with it, where what is hidden is plain."""
-        plain = views[min(1, len(views) - 1)]
+    def _beside(self, window: Window, views: Sequence[str], plain: str) -> Sequence[str]:
+        """`views` of a request's window, and what else models read with it."""
         more = paragraphs(plain, begins=window.start == window.lead, ends=window.last) if self._paragraphs else []
         if self._turns and self.facts.features.get("format") not in APART:
             joined = self._turns.join(window.channel, plain)
@@ -371,7 +376,12 @@ class Scan:
         """Ask the models that are due by what is known now."""
         before = len(rounds.spared)
         for models in rounds.due():
-            self._ask(pending, pending.views, models)
+            for texts, asked in (
+                (pending.views, [model for model in models if not model.sentences]),
+                (pending.sentences, [model for model in models if model.sentences]),
+            ):
+                if asked:
+                    self._ask(pending, texts, asked)
         if len(rounds.spared) > before:
             self._out.append(Spare(rounds.spared[before:]))
         pending.results = rounds.results

@@ -13,17 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safeguards_extproc.core.decision import TERMINAL, Action
-from safeguards_extproc.evaluate import figures
+from safeguards_extproc.core.text import Kind
+from safeguards_extproc.evaluate import combined, figures
 from safeguards_extproc.evaluate.figures import Bools, Floats
 from safeguards_extproc.evaluate.lines import GROUPS, Sample
 from safeguards_extproc.evaluate.matching import ANY, Match, matches
 from safeguards_extproc.evaluate.play import Outcome
 from safeguards_extproc.policy.cel import Expr
 from safeguards_extproc.policy.compile import CompiledPolicy
+from safeguards_extproc.policy.decide import Rule
 from safeguards_extproc.replay.intervals import Interval, wilson
 
 CASCADE = "cascade"
-"""The detector whose score is that of the last model, in the policy's order, that was asked about a text."""
+"""The detector whose score of a label is what a rule makes of several models' scores; where none does, that of the last
+model, in the policy's order, that was asked about a text."""
+
+
+_KINDS = {"user": Kind.USER, "tool": Kind.TOOL, "assistant": Kind.CONTENT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,13 +158,13 @@ class Scored:
         return scores[known], judged[known] == 1
 
 
-def columns(samples: Sequence[Sample], outcomes: Sequence[Outcome], models: Sequence[str]) -> Scored:
-    """`models` are the policy's classification detectors, in its order."""
+def columns(samples: Sequence[Sample], outcomes: Sequence[Outcome], policy: CompiledPolicy) -> Scored:
+    """Of texts that were played to the policy."""
     names = dict.fromkeys(name for outcome in outcomes for name in outcome.scores)
     rows = {name: _column([outcome.scores.get(name, np.nan) for outcome in outcomes]) for name in names}
     labels = sorted({label for sample in samples for label in sample.labels})
     return Scored(
-        _with_models(rows, models),
+        _with_models(rows, [model.detector for model in policy.models], _joined(policy, rows, samples)),
         {label: np.array([sample.labels.get(label, -1) for sample in samples], np.int8) for label in labels},
         np.array([outcome.action in TERMINAL for outcome in outcomes]),
         np.array([outcome.action is not Action.ALLOW for outcome in outcomes]),
@@ -186,10 +192,11 @@ def measure(scored: Scored, outcomes: Sequence[Outcome], policy: CompiledPolicy)
 def thresholds(policy: CompiledPolicy) -> dict[str, list[tuple[str, float]]]:
     """The rules that compare a score with a number, and that number, by score."""
     found: dict[str, list[tuple[str, float]]] = {}
-    rules = {rule.ask.name: rule.expr for lane in policy.book.lanes.values() for rule in lane.rules}
-    for rule, expr in rules.items():
-        for score, limit in _limits(expr):
-            found.setdefault(score, []).append((rule, limit))
+    together = {joined.expr: f"{CASCADE}.{label}" for label, joined in _joins(policy).items()}
+    for rule in _rules(policy):
+        for compared, limit in combined.limits(rule.expr):
+            for score in [together[compared]] if compared in together else _largest_of(compared):
+                found.setdefault(score, []).append((rule.ask.name, limit))
     return found
 
 
@@ -300,7 +307,27 @@ def at_limit(rule: str, limit: float, scores: Floats, labels: Bools) -> AtLimit:
     return AtLimit(rule, limit, hits / positives, precision, figures.f1(hits, false, positives), false / negatives)
 
 
-def _with_models(rows: Mapping[str, Floats], models: Sequence[str]) -> dict[str, Floats]:
+def _rules(policy: CompiledPolicy) -> Sequence[Rule]:
+    """Each once, in the order of the file."""
+    return list({rule.ask.name: rule for lane in policy.book.lanes.values() for rule in lane.rules}.values())
+
+
+def _joins(policy: CompiledPolicy) -> Mapping[str, combined.Joined]:
+    return combined.combined(_rules(policy), [model.detector for model in policy.models])
+
+
+def _joined(policy: CompiledPolicy, rows: Mapping[str, Floats], samples: Sequence[Sample]) -> dict[str, Floats]:
+    """What rules make of several models' scores, by label. A text that the rule does not read has no such score."""
+    kinds = [Kind.CONTENT if sample.answer is not None else _KINDS[sample.role] for sample in samples]
+    found = {}
+    for label, joined in _joins(policy).items():
+        read = np.array([not joined.kinds or kind in joined.kinds for kind in kinds])
+        if read.any() and combined.scores(joined.expr) & rows.keys():
+            found[label] = np.where(read, combined.values(joined.expr, rows), np.float32(np.nan))
+    return found
+
+
+def _with_models(rows: Mapping[str, Floats], models: Sequence[str], rules: Mapping[str, Floats]) -> dict[str, Floats]:
     """The scores of models, what several models say of a label joined, the largest score of each model, and what the
     detectors in process found, where that is not the same for every text."""
     asked = {
@@ -313,6 +340,7 @@ def _with_models(rows: Mapping[str, Floats], models: Sequence[str]) -> dict[str,
             for label, row in row_by_label.items():
                 known = joined.get(label)
                 joined[label] = row if known is None else np.where(np.isnan(row), known, row)
+        joined |= rules
         asked = {CASCADE: joined, **asked}
     found = {f"{model}.{label}": row for model, by_label in asked.items() for label, row in by_label.items()}
     for model, by_label in asked.items():
@@ -342,20 +370,6 @@ def _counted(names: Iterable[str]) -> dict[str, int]:
     for name in names:
         counts[name] = counts.get(name, 0) + 1
     return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
-
-
-def _limits(expr: Expr) -> list[tuple[str, float]]:
-    """Scores that are compared with a number from below, with the lowest score for which that is true."""
-    match expr.args:
-        case (left, Expr(op="literal", value=int() | float() as limit)) if expr.op in (">", ">="):
-            return [(score, _from(limit, expr.op == ">")) for score in _largest_of(left)]
-        case (Expr(op="literal", value=int() | float() as limit), right) if expr.op in ("<", "<="):
-            return [(score, _from(limit, expr.op == "<")) for score in _largest_of(right)]
-    return [found for arg in expr.args for found in _limits(arg)]
-
-
-def _from(limit: float, above: bool) -> float:
-    return float(np.nextafter(np.float32(limit), np.float32(np.inf))) if above else float(limit)
 
 
 def _largest_of(expr: Expr) -> list[str]:

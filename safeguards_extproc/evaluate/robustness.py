@@ -18,6 +18,7 @@ from safeguards_extproc.evaluate.lines import Sample
 from safeguards_extproc.evaluate.measure import Compared, Count, Measured, Scored, columns, share
 from safeguards_extproc.evaluate.play import Case, Outcome
 from safeguards_extproc.evaluate.variants import Variant, case, judged
+from safeguards_extproc.policy.compile import CompiledPolicy
 
 EACH = 100
 """Positives, and negatives, of each label that are said in every way."""
@@ -95,14 +96,14 @@ async def robustness(
     samples: Sequence[Sample],
     ways: Sequence[Variant],
     measured: Measured,
-    models: Sequence[str],
+    policy: CompiledPolicy,
     play: Play,
     found: Callable[[Robustness], None] = lambda so_far: None,
 ) -> Robustness:
     """Say `samples` in every way; `found` hears what is known after each. The thresholds are those of `measured`, from
     each label's best score."""
     headlines = {label.label: label.scores[0] for label in measured.labels if label.scores}
-    plain = columns(samples, await play("as it is", [case(sample) for sample in samples]), models)
+    plain = columns(samples, await play("as it is", [case(sample) for sample in samples]), policy)
     everything = np.ones(len(samples), bool)
     so_far = Robustness(
         len(samples), _said("plain", "as it is", plain, _part(plain, everything), headlines), [], len(ways)
@@ -114,7 +115,7 @@ async def robustness(
             f"{way.group}: {way.name} ({number} of {len(ways)})", [one for one in cases if one is not None]
         )
         chosen = [sample for sample, there in zip(samples, made, strict=True) if there]
-        scored = columns(chosen, outcomes, models)
+        scored = columns(chosen, outcomes, policy)
         so_far.variants.append(_said(way.group, way.name, scored, _part(plain, made), headlines))
         found(so_far)
     return so_far

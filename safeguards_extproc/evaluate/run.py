@@ -86,7 +86,7 @@ async def evaluate(
         files.append(file)
         samples += found
     remembering = Remembering(scorer)
-    player, models = Player(policy, wire, remembering, plan.path), [model.detector for model in policy.models]
+    player = Player(policy, wire, remembering, plan.path)
     journal = Journal(plan.resume, {"policy": policy.digest, "path": plan.path, "program": program()})
     drawn, ways = (draw(samples, plan.each), variants()) if plan.each else ([], [])
 
@@ -114,7 +114,7 @@ async def evaluate(
         began = time.perf_counter()
         outcomes = await play("texts", plain)
         seconds = time.perf_counter() - began
-        scored = columns(samples, outcomes, models)
+        scored = columns(samples, outcomes, policy)
         versions = {name: version for one in outcomes for name, version in one.versions.items()}
         measured = measure(scored, outcomes, policy)
         report = Report(
@@ -126,7 +126,7 @@ async def evaluate(
             def another(tried: Robustness) -> None:
                 told.found(replace(report, robustness=tried), tried.variants[-1])
 
-            report = replace(report, robustness=await robustness(drawn, ways, measured, models, play, another))
+            report = replace(report, robustness=await robustness(drawn, ways, measured, policy, play, another))
     finally:
         journal.close()
         await remembering.close()

@@ -120,6 +120,11 @@ def _padded(size: int, place: str) -> Variant:
     return _changed("padding", f"{size} characters {place}", lambda text: lead + text + rest)
 
 
+def _within(size: int) -> Variant:
+    lead, rest = (filler(size, seed).rpartition(". ")[0] + "." for seed in (1, 2))
+    return _changed("padding", f"{size} characters around, in one paragraph", lambda text: f"{lead} {text} {rest}")
+
+
 def _spoken(language: str, place: str) -> Variant:
     sentence = LANGUAGES[language]
     if place == "before":
@@ -135,6 +140,7 @@ def variants() -> list[Variant]:
     """Every way, group by group."""
     return [
         *(_padded(size, place) for size in SIZES for place in ("before", "after", "around")),
+        *(_within(size) for size in SIZES[:2]),
         *(_turns(parts) for parts in PARTS),
         *(_spoken(language, place) for language in LANGUAGES for place in ("before", "after")),
         *(_changed("evasion", name, change) for name, change in EVASIONS.items()),

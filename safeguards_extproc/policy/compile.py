@@ -161,6 +161,7 @@ class CompiledPolicy:
                 required=document.mode == "enforce" and spec.on_failure == "block" and spec.when is None,
                 escalation=conditions.escalation(conditions_[name], spec) if name in conditions_ else None,
                 exchange=spec.reads == "exchange",
+                sentences=tuple(f"{name}.{label}" for label in spec.labels) if spec.reads == "sentences" else (),
             )
             for name, spec in document.detectors.items()
             if isinstance(spec, Classification)

@@ -46,7 +46,8 @@ class Classification(Strict):
     that it is asked about; above it there is no answer.
 
     One that reads an `exchange` sees the request's question beside each window of the answer; it is not asked about
-    requests.
+    requests. One that reads `sentences` sees those of a window that has several, each by itself; of any other its
+    scores are 0.0.
     """
 
     kind: Literal["classification"]
@@ -54,7 +55,7 @@ class Classification(Strict):
     labels: Annotated[list[Identifier], Field(min_length=1, max_length=256)]
     budget_ms: Annotated[int, Field(ge=1, le=60_000)] = 300
     on_failure: Literal["block", "allow", "flag", "degrade"] = "block"
-    reads: Literal["text", "exchange"] = "text"
+    reads: Literal["text", "exchange", "sentences"] = "text"
     on: Annotated[list[DirectionName], Field(min_length=1)] = ["request", "response"]
     kinds: Annotated[list[KindName], Field(alias="in")] = []
     hedge_ms: Annotated[int, Field(ge=1, le=60_000)] | None = None

@@ -65,6 +65,22 @@ def test_a_model_that_is_not_due_has_scores_of_nothing():
     ] == [(result.detector, dict(result.scores), result.asked) for result in it.results]
 
 
+def test_a_reader_of_sentences_is_spared_where_there_are_none():
+    """At once, and what waits for it sees scores of nothing. Where there are some, it is asked as others are."""
+    skim = Model("skim", "screen", 100, sentences=("skim.bad",))
+    late = Model(
+        "late", "guard", 100, escalation=Escalation(frozenset({"skim"}), ("late.bad",)), sentences=("late.bad",)
+    )
+    policy = WordPolicy({}, models=[skim, late], whens={"late": above("skim.bad", 0.3)})
+    none = Rounds(policy, Direction.REQUEST, policy.models, {}, {}, sentences=False)
+    assert [] == none.due()
+    assert [("skim.bad", 0.0), ("late.bad", 0.0)] == [each for result in none.results for each in result.scores.items()]
+    some = Rounds(policy, Direction.REQUEST, policy.models, {}, {}, sentences=True)
+    assert [["skim"]] == names(some.due())
+    some.take([said("skim", 0.9)])
+    assert [["late"]] == names(some.due())
+
+
 EITHER = {
     "guard": above("screen.bad", 0.3),
     "judge": lambda scores, features: (

@@ -268,6 +268,48 @@ def test_chunks_change_no_paragraph(cuts):
     assert asked(policy, [text], paragraphs=True) == asked(policy, chunks, paragraphs=True)
 
 
+SKIM = Model("skim", "screen", 100, sentences=("skim.bad",))
+SENTENCES = ["Monday was a very quiet day.", "what is BAD for a neighbour?", "Tuesday was a quiet day too, and so."]
+TOGETHER = " ".join(SENTENCES)
+
+
+def test_sentences_are_read_by_those_who_ask_for_them():
+    """And by nobody else; a window of one sentence has nothing for them, and its record says so."""
+    policy = WordPolicy({}, models=[SCREEN, SKIM])
+    assert [(TOGETHER,), tuple(SENTENCES)] == asked(policy, [TOGETHER])
+    assert [(TOGETHER,), tuple(SENTENCES)] == asked(policy, [TOGETHER], Direction.RESPONSE, first=100)
+    assert [(SENTENCES[0],)] == asked(policy, [SENTENCES[0]])
+    out = []
+    it = Scan(policy, Direction.REQUEST, Windowing(200, 200, 20), itertools.count(1), out)
+    for text in (TOGETHER, SENTENCES[0]):
+        it.push(said(text, (Kind.USER, text)))
+    it.close_all()
+    for effect in out:
+        if isinstance(effect, Classify):
+            it.scored(
+                effect.ticket, [Result(model.detector, {f"{model.detector}.bad": 0.9}) for model in effect.models]
+            )
+    assert it.absorb_all()
+    skim, screen = it.account.checks["skim"], it.account.checks["screen"]
+    assert ((1, 1), (2, 0)) == ((skim.run, skim.not_due), (screen.run, screen.not_due))
+
+
+def test_sentences_of_what_is_hidden_are_read_where_it_is_plain():
+    """Those of the decoded view."""
+    texts = asked(Decoding({}, models=[SKIM]), [TOGETHER.lower()])
+    assert [tuple(map(str.upper, SENTENCES))] == texts
+
+
+@given(st.lists(st.integers(0, 3 * len(TOGETHER)), max_size=5))
+@settings(max_examples=30)
+def test_chunks_change_no_sentence(cuts):
+    """Law 1: a body that comes in pieces asks models the same."""
+    policy, text = WordPolicy({}, models=[SCREEN, SKIM]), f"{TOGETHER} " * 3
+    ends = [0, *sorted(cuts), len(text)]
+    chunks = [text[begin:end] for begin, end in itertools.pairwise(ends)]
+    assert asked(policy, [text]) == asked(policy, chunks)
+
+
 @pytest.mark.parametrize(("models", "times", "found"), [([SCREEN], 1, 1.0), ([], 0, 0.0)])
 def test_a_window_is_decoded_once(models, times, found):
     """Detectors in process and models see the same views; without a model the detectors make what they need."""

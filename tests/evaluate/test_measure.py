@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +15,9 @@ from safeguards_extproc.evaluate.lines import Sample
 from safeguards_extproc.evaluate.matching import Match
 from safeguards_extproc.evaluate.measure import Label, Measured, columns, measure, thresholds
 from safeguards_extproc.evaluate.play import Outcome
+from safeguards_extproc.policy.load import parse
 from safeguards_extproc.replay.intervals import wilson
-from tests.evaluate.stand import POLICY
+from tests.evaluate.stand import CASCADE, POLICY
 
 
 def sample(labels: Mapping[str, int], source: str = "s", **groups: str) -> Sample:
@@ -37,9 +40,9 @@ PAIRS = [
 ]
 
 
-def measured(models: tuple[str, ...] = ("screen",)) -> Measured:
+def measured() -> Measured:
     samples, outcomes = zip(*PAIRS, strict=True)
-    return measure(columns(samples, outcomes, models), outcomes, POLICY)
+    return measure(columns(samples, outcomes, POLICY), outcomes, POLICY)
 
 
 def label(name: str) -> Label:
@@ -97,7 +100,7 @@ def test_recall_is_told_by_functionality() -> None:
         (sample({}, functionality="quote"), outcome({"screen.attack": 0.99})),
     ]
     samples, outcomes = zip(*rows, strict=True)
-    (row,) = measure(columns(samples, outcomes, ["screen"]), outcomes, POLICY).labels
+    (row,) = measure(columns(samples, outcomes, POLICY), outcomes, POLICY).labels
     found = {
         name: [
             (one.value, one.texts, one.at_1_percent.count, one.at_policy["attack"].count, one.flagged.count)
@@ -130,6 +133,23 @@ def test_thresholds_are_read_off_the_rules() -> None:
     assert pytest.approx(2 / 3) == limit.f1
 
 
+def test_a_rule_that_joins_models_says_what_is_judged() -> None:
+    """Its threshold stands beside it; a model that was not asked says 0, as to the policy."""
+    text = "1.0 - (1.0 - scores.screen.attack) * (1.0 - scores.guard.attack) >= 0.9 && scores.guard.attack > 0.1"
+    document = CASCADE.document.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    document["rules"][0]["when"] = text
+    policy = parse(json.dumps(document), "joined.yaml")
+    samples = [sample({"attack": value}) for value in (1, 0)]
+    outcomes = [outcome({"screen.attack": 0.5, "guard.attack": 0.8}), outcome({"screen.attack": 0.2})]
+    scored = columns(samples, outcomes, policy)
+    assert [0.9, 0.2] == pytest.approx(list(scored.scores["cascade.attack"]))
+    first, *_ = measure(scored, outcomes, policy).labels[0].scores
+    assert ("cascade.attack", ["attack"]) == (first.score, [limit.rule for limit in first.at_policy])
+    read = replace(samples[1], role="tool")
+    scored = columns([samples[0], read], outcomes, policy)
+    assert [0.9, np.nan] == pytest.approx(list(scored.scores["cascade.attack"]), nan_ok=True), "the rule reads users"
+
+
 def test_a_cascade_speaks_by_its_last_word() -> None:
     """Of two models the later one counts where it was asked; each alone is compared on what it saw."""
     samples = [sample({"attack": value}) for value in (1, 1, 0, 0)]
@@ -139,7 +159,7 @@ def test_a_cascade_speaks_by_its_last_word() -> None:
         outcome({"screen.attack": 0.7, "guard.attack": 0.1}),
         outcome({"screen.attack": 0.1}),
     ]
-    scored = columns(samples, outcomes, ("screen", "guard"))
+    scored = columns(samples, outcomes, CASCADE)
     assert [0.2, 0.9, 0.1, 0.1] == pytest.approx(list(scored.scores["cascade.attack"]))
     first, *_ = measure(scored, outcomes, POLICY).labels[0].scores
     assert ("cascade.attack", 1.0) == (first.score, first.roc_auc.value)

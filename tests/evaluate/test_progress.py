@@ -64,4 +64,4 @@ async def test_what_is_known_is_told_and_kept_at_once() -> None:
             told.found(report, None)
             told.found(report, report.robustness.variants[0])
         assert [report, report] == kept
-        assert "130 of 130, padding: 500 characters before: recall kept: attack 1.000" in out.getvalue()
+        assert "132 of 132, padding: 500 characters before: recall kept: attack 1.000" in out.getvalue()

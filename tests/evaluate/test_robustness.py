@@ -31,12 +31,12 @@ def way(name: str, change: Callable[[str], str]) -> Variant:
 async def tried(*ways: Variant) -> Robustness:
     player = Player(POLICY, wire, Words())
     outcomes = await player.play([case(one) for one in SAMPLES])
-    measured = measure(columns(SAMPLES, outcomes, ["screen"]), outcomes, POLICY)
+    measured = measure(columns(SAMPLES, outcomes, POLICY), outcomes, POLICY)
 
     async def play(step: str, cases: Sequence[Case]) -> list[Outcome]:
         return await player.play(cases)
 
-    return await robustness(SAMPLES, ways, measured, ["screen"], play)
+    return await robustness(SAMPLES, ways, measured, POLICY, play)
 
 
 def row(said: Said) -> Kept:

@@ -100,7 +100,7 @@ async def test_what_is_going_on_is_told(tmp_path: Path) -> None:
     await evaluate(Plan([written(tmp_path)], each=1), POLICY, wire, Words(), heard)
     assert heard.work == heard.chars > 0
     assert {0} == set(heard.steps.values())
-    assert (132, 131) == (len(heard.steps), len(heard.reports))
+    assert (134, 133) == (len(heard.steps), len(heard.reports))
     assert heard.reports[0].robustness is None
 
 

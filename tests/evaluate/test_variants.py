@@ -55,6 +55,14 @@ def test_padding_before_after_and_around() -> None:
     assert both == lead + rest.removeprefix(SAID)
 
 
+def test_padding_within_a_paragraph_is_of_whole_sentences() -> None:
+    """A text stands amid them, and no line ends."""
+    (_, said), *_ = (WAYS["padding: 500 characters around, in one paragraph"].make(sample()) or Case(())).turns
+    lead, rest = said.split(f" {SAID} ")
+    assert "\n" not in said
+    assert (".", ".") == (lead[-1], rest[-1])
+
+
 @given(st.lists(st.text("abc", min_size=1), min_size=1, max_size=12), st.integers(2, 5))
 @settings(max_examples=40)
 def test_turns_say_every_word_in_order(words: list[str], parts: int) -> None:

@@ -39,15 +39,17 @@ LEVELS = st.sampled_from([0.0, 0.3, 0.6, 1.1])
 
 @st.composite
 def policies(draw: st.DrawFn) -> WordPolicy:
-    """Any cascade of four models: each but the first may wait for one before it, or for a word."""
+    """Any cascade of four models: each but the first may wait for one before it, or for a word, and read sentences."""
     models, whens = [Model("screen", "screen", 100)], dict[str, Condition]()
     for at, name in enumerate(NAMES[1:], 1):
         reads = draw(st.sampled_from(["", *NAMES[:at], "words"]))
+        own = (f"{name}.bad",)
+        sentences = own if draw(st.booleans()) else ()
         if not reads:
-            models.append(Model(name, name, 100))
+            models.append(Model(name, name, 100, sentences=sentences))
             continue
         score = "words.odd" if reads == "words" else f"{reads}.bad"
-        models.append(Model(name, name, 100, escalation=Escalation(frozenset({reads}), (f"{name}.bad",))))
+        models.append(Model(name, name, 100, escalation=Escalation(frozenset({reads}), own), sentences=sentences))
         whens[name] = above(score, draw(LEVELS))
     order = draw(st.permutations(models))
     failure = draw(st.sampled_from([Action.BLOCK, Action.ANNOTATE]))

@@ -75,12 +75,14 @@ detectors:
   b: {kind: classification, model: m2, labels: [x], on: [request], in: [user], budget_ms: 50, hedge_ms: 20,
       on_failure: flag}
   c: {kind: classification, model: m3, labels: [x], reads: exchange}
+  d: {kind: classification, model: m3, labels: [x, y], reads: sentences, on: [request], on_failure: flag}
 """
     a = Model("a", "m1", 300, required=True)
     b = Model("b", "m2", 50, request=True, response=False, kinds=frozenset({Kind.USER}))
     compiled = policy("", head)
     c = Model("c", "m3", 300, request=False, required=True, exchange=True)
-    assert compiled.models == (a, b, c)
+    d = Model("d", "m3", 300, response=False, sentences=("d.x", "d.y"))
+    assert compiled.models == (a, b, c, d)
     assert compiled.hedges == {"b": 20}
     assert not any(model.required for model in policy("mode: shadow", head).models)
 
