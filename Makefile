@@ -60,7 +60,7 @@ eval: $(READY) ## judge labelled texts: FILE="a.jsonl b.jsonl.gz"; POLICY=, JSON
 
 bench: $(FIRST) ## compare: with REFERENCE=BIN, which decides nothing, with PEERS=.peers; ONLY="streams overload" are parts
 	@$(IN) -m bench $(if $(REFERENCE),--reference $(abspath $(REFERENCE))) $(if $(PEERS),--peers $(abspath $(PEERS))) \
-	  $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(abspath $(OUT)))
+	  $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(OUT),--out $(abspath $(OUT))) $(if $(ADD),--add)
 
 bench-compare: $(READY) ## what is otherwise in B=two.json than in A=one.json
 	@test -n "$(A)" -a -n "$(B)" || { echo "usage: make bench-compare A=one.json B=two.json"; exit 2; }

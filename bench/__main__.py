@@ -37,8 +37,9 @@ from bench import (
     spool,
     streams,
 )
-from bench.processors import FOLLOWED, NONE, OVERLAPPED, PATTERNS, UNMODELLED, UNSHED, Processor, processors
+from bench.processors import FOLLOWED, NO_OP, NONE, OVERLAPPED, PATTERNS, UNMODELLED, UNSHED, Processor, processors
 from bench.rig import stage
+from safeguards_extproc.core import COMPILED
 from safeguards_extproc.local import triton
 from safeguards_extproc.policy.load import load as load_policy
 from safeguards_extproc.policy.load import parse as parse_policy
@@ -46,6 +47,7 @@ from safeguards_extproc.policy.load import parse as parse_policy
 DELAYED = (UNMODELLED, FOLLOWED, OVERLAPPED)
 """Of which the first token is looked at: without a model, with one before the request goes on, and beside it."""
 
+BUSY = "busy at the start"
 COMPARED = ("requests", "streams", "overlap", "overload", "beside", "many")
 console = Console(width=150)
 
@@ -59,14 +61,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(COMPARED), choices=[*COMPARED, *PARTS, "all"])
     parser.add_argument("--processors", nargs="*", help="only these, and none")
     parser.add_argument("--out", type=Path, default=Path("reports/bench.json"))
+    parser.add_argument("--add", action="store_true", help="keep the other parts of an earlier run that wrote --out")
     options = parser.parse_args()
     chosen = [*COMPARED, *PARTS] if "all" in options.only else options.only
-    figures: dict[str, Any] = {"machine": machine()}
+    figures = before(options.out) if options.add else {"machine": machine()}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         if compared := [each for each in COMPARED if each in chosen]:
             rows = [each for each in processors(options.reference, options.peers) if _wanted(each, options, compared)]
-            figures |= compare(rows, folder, requests.Plan(options.seconds, options.rounds), compared)
+            plan = requests.Plan(options.seconds, options.rounds)
+            figures |= compare(rows, folder, plan, compared, options.reference)
         for part in chosen:
             if part in PARTS:
                 figures[part] = PARTS[part](folder / part, options.rounds)
@@ -83,6 +87,20 @@ def main() -> None:
     sys.stdout.write(f"written: {options.out}\n")
 
 
+def before(path: Path) -> dict[str, Any]:
+    """What an earlier run wrote there: other parts go beside it, if nothing but the load is otherwise. It names the
+    busier start."""
+    now = machine()
+    if not path.exists():
+        return {"machine": now}
+    figures: dict[str, Any] = json.loads(path.read_text())
+    then = figures["machine"]
+    if other := [name for name in now if name != BUSY and now[name] != then.get(name)]:
+        raise SystemExit(f"bench: {path} was measured with another {', another '.join(other)}")
+    figures["machine"] = {**now, BUSY: max(now[BUSY], then[BUSY], key=float)}
+    return figures
+
+
 def machine() -> dict[str, Any]:
     """What it was measured on."""
     named = next(
@@ -93,7 +111,8 @@ def machine() -> dict[str, Any]:
         "cores": os.cpu_count() or 1,
         "system": platform.release(),
         "python": platform.python_version(),
-        "busy at the start": f"{os.getloadavg()[0]:.1f}",
+        "hot path": "compiled" if COMPILED else "interpreted",
+        BUSY: f"{os.getloadavg()[0]:.1f}",
     }
 
 
@@ -108,20 +127,22 @@ def _wanted(processor: Processor, options: argparse.Namespace, parts: list[str])
     roles = {
         "overload": (PATTERNS, UNSHED),
         "many": (PATTERNS,),
-        "beside": (NONE, PATTERNS),
-        "overlap": (NONE, *DELAYED),
+        "beside": (NO_OP, PATTERNS),
+        "overlap": (NO_OP, *DELAYED),
     }
     asked = "requests" in parts and bool(processor.scenarios)
     read = "streams" in parts and processor.streams
     return asked or read or processor == NONE or any(processor in roles.get(part, ()) for part in parts)
 
 
-def compare(rows: list[Processor], folder: Path, plan: requests.Plan, parts: list[str]) -> dict[str, Any]:
+def compare(
+    rows: list[Processor], folder: Path, plan: requests.Plan, parts: list[str], reference: str
+) -> dict[str, Any]:
     """The figures of the parts that compare processors."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     found: dict[str, Any] = {}
-    with stage(rows, folder / "stage") as running:
+    with stage(rows, folder / "stage", reference) as running:
         known = set(running.rigs)
         if "many" in parts and PATTERNS.name in known:
             found["many"] = [streams.many(running.rigs[PATTERNS.name])]
@@ -140,7 +161,7 @@ def compare(rows: list[Processor], folder: Path, plan: requests.Plan, parts: lis
             found["overload"] = overload.measure(running)
             _show(found, "overload")
         if "beside" in parts and PATTERNS.name in known:
-            found["beside"] = [streams.beside(running.rigs[PATTERNS.name])]
+            found["beside"] = streams.beside(running)
             _show(found, "beside")
     return found
 

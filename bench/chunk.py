@@ -213,10 +213,19 @@ STREAMS: dict[str, Streamed] = {
 }
 
 
-class _Driver:
-    """What `adapters/stream.py` does with an exchange, but for the loop and the wire to Envoy."""
+def opened(path: str, body: bytes) -> tuple[Headers, Body]:
+    """A request."""
+    pseudo = {":method": "POST", ":path": path, ":authority": "bench", ":scheme": "http"}
+    said = Headers(Direction.REQUEST, {**pseudo, "content-type": "application/json"}, False, 1.0)
+    return said, Body(Direction.REQUEST, body, True, 1.001)
 
-    def __init__(self, policy: Policy) -> None:
+
+class Driver:
+    """What `adapters/stream.py` does with an exchange, but for the loop and the wire to Envoy. `heard` is told what
+    goes to Envoy, and when."""
+
+    def __init__(self, policy: Policy, heard: Callable[[extproc.Answer, float], object] = lambda *_: None) -> None:
+        self._heard = heard
         self._exchange = Exchange(policy, wire, "bench", _OPENED, 1.0)
         self._dues = Dues(_OPENED)
         self._timers: list[tuple[float, int, str]] = []
@@ -232,6 +241,7 @@ class _Driver:
             elif not isinstance(effect, Keep):
                 self._dues.gave(effect)  # type: ignore[arg-type]  # without a model nothing is asked
                 self.released += len(extproc.encode(effect))  # type: ignore[arg-type]
+                self._heard(effect, event.at)  # type: ignore[arg-type]
         _ = self._exchange.held
 
     def until(self, at: float) -> None:
@@ -247,7 +257,7 @@ class _Driver:
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    headers: dict[str, str]
+    path: str
     request: bytes
     answer: dict[str, str]
     first: bytes
@@ -256,11 +266,10 @@ class _Prepared:
 
 
 def _prepared(stream: Streamed, chunks: int) -> _Prepared:
-    pseudo = {":method": "POST", ":path": stream.path, ":authority": "bench", ":scheme": "http"}
     grown = [stream.grows(number, f"word{number} ") for number in range(chunks)]
     messages = [ProcessingRequest(response_body={"body": chunk}).SerializeToString() for chunk in grown]
     return _Prepared(
-        {**pseudo, "content-type": "application/json"},
+        stream.path,
         _json(stream.request),
         {":status": "200", "content-type": stream.media},
         stream.first,
@@ -271,9 +280,9 @@ def _prepared(stream: Streamed, chunks: int) -> _Prepared:
 
 def _run(policy: Policy, prepared: _Prepared) -> float:
     """Seconds of processor time for the chunks of one answer."""
-    driver = _Driver(policy)
-    driver.feed(Headers(Direction.REQUEST, dict(prepared.headers), False, 1.0))
-    driver.feed(Body(Direction.REQUEST, prepared.request, True, 1.001))
+    driver = Driver(policy)
+    for said in opened(prepared.path, prepared.request):
+        driver.feed(said)
     driver.feed(Headers(Direction.RESPONSE, dict(prepared.answer), False, 1.002))
     if prepared.first:
         driver.feed(Body(Direction.RESPONSE, prepared.first, False, 1.003))

@@ -57,9 +57,11 @@ class Processor:
         """One for each worker."""
         return [first, *(first.with_name(f"{first.name}.{index}") for index in range(1, self.workers))]
 
-    def command(self, folder: Path, socket: Path, triton: str, upstream: str = "", direct: str = "") -> list[str]:
+    def command(
+        self, folder: Path, socket: Path, triton: str, upstream: str = "", direct: str = "", reference: str = ""
+    ) -> list[str]:
         """What starts it, its files written."""
-        names = {"socket": str(socket), "folder": str(folder)}
+        names = {"socket": str(socket), "folder": str(folder), "reference": reference}
         if self.policy is not None:
             written = folder / "policy.yaml"
             document = {**source.read(self.policy.read_text(), self.policy.stem).data, **self.changes}
@@ -100,6 +102,8 @@ def _telling(document: dict[str, Any]) -> dict[str, Any]:
 
 
 NONE = Processor("none")
+NO_OP = Processor("no-op", ("{reference}", "{socket}", "duplex"))
+"""In C++, and decides nothing: REFERENCE."""
 PATTERNS = ours("patterns")
 UNSHED = replace(ours("patterns, nobody shed", MINIMAL, "--shed-above-ms", "0"), scenarios=frozenset(), streams=False)
 FOLLOWED = replace(
@@ -121,7 +125,7 @@ def processors(reference: str, peers: str) -> list[Processor]:
     either may be missing."""
     rows = [NONE]
     if reference:
-        rows.append(Processor("no-op", (reference, "{socket}", "duplex")))
+        rows.append(NO_OP)
     variants = [
         ours("patterns, limits", **LIMITED),
         ours("patterns, overlap", routes=route("overlap")),

@@ -19,12 +19,15 @@ SECTIONS = {
     "latency": "Milliseconds from when a request was due to its last byte (open loop, Poisson arrivals), and how much "
     "of that is above no filter at the same load.",
     "streams": "Streamed answers: the first event from when it was asked for, the time between two reads, how long an "
-    "event travelled from model server to client; processor time for a chunk.",
-    "overlap": "The first event of a model server that takes 200 ms to begin.",
+    "event travelled from model server to client; processor time for a chunk. `hold` is how long the window itself "
+    "holds an event up, worked out on a clock that nothing delays; `beyond` is an event's travel without that and "
+    "without the travel with the no-op, at the same percentile of the same round. Medians of the rounds.",
+    "overlap": "The first event of a model server that takes 200 ms to begin. Triton has a core to itself.",
     "overload": "Goodput: answers with 200 within 2 s of when the request was due, a second. `load` is a multiple of "
     "what 64 connections get answered.",
     "beside": "Streams, alone and beside prompts of 220 KB that come all at once; the processor's time for a prompt, "
-    "the streams' own included.",
+    "the streams' own included. `held up` is how much later than alone the last of all events was. Medians of the "
+    "rounds.",
     "many": "Streams that are silent, and streams that are not beside them.",
 }
 """By its key, what a section says."""

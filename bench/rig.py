@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -134,8 +135,38 @@ def wrk() -> str:
 
 
 @contextmanager
-def stage(processors: Iterable[Processor], folder: Path) -> Iterator[Stage]:
-    """All of them, until the end of the block. Who asks models is left out where there is no Triton."""
+def apart(stage: Stage) -> Iterator[None]:
+    """Triton has the last core to itself, and everything else, clients too, the others. Nothing without Triton, or on
+    one core."""
+    cores = sorted(os.sched_getaffinity(0))
+    parts: dict[str, set[int]] = {}
+    for rig in stage.rigs.values():
+        for name, each in rig.parts.items():
+            parts.setdefault(name, set()).update(one.pid for one in each)
+    asked = parts.pop("triton", None)
+    if not asked or len(cores) < 2:
+        yield
+        return
+    others = {pid for each in parts.values() for pid in each} | {os.getpid()}
+    _place(asked, cores[-1:])
+    _place(others, cores[:-1])
+    try:
+        yield
+    finally:
+        _place(asked | others, cores)
+
+
+def _place(processes: Iterable[int], cores: list[int]) -> None:
+    for process in processes:
+        for thread in Path(f"/proc/{process}/task").glob("[0-9]*"):
+            with suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread.name), cores)
+
+
+@contextmanager
+def stage(processors: Iterable[Processor], folder: Path, reference: str = "") -> Iterator[Stage]:
+    """All of them, until the end of the block. Who asks models is left out where there is no Triton. `reference` is the
+    program that decides nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     processors = list(processors)
     with ExitStack() as ends:
@@ -172,7 +203,7 @@ def stage(processors: Iterable[Processor], folder: Path) -> Iterator[Stage]:
                 continue
             socket = mine / "processor.sock"
             if processor.argv:
-                argv = processor.command(mine, socket, grpc)
+                argv = processor.command(mine, socket, grpc, reference=reference)
                 part = started("processor", argv, mine)
                 for each in processor.sockets(socket):
                     processes.wait(part, partial(processes.accepts, each), timeout_s=60)

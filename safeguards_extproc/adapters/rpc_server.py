@@ -17,13 +17,14 @@ from typing import cast
 import structlog
 
 from safeguards_extproc.adapters.listener import Address, binding
+from safeguards_extproc.adapters.run_queue import RunQueue
 from safeguards_extproc.adapters.shedding import EVERY_S, Shedding
 from safeguards_extproc.adapters.tls import Certificates
 from safeguards_extproc.errors import ConfigError
 from safeguards_extproc.rpc.call import Call, Owner
 from safeguards_extproc.rpc.connection import Connection, Limits
 
-UNWRITTEN = 1 << 20
+UNWRITTEN = 256 << 10
 """Bytes that may wait for a socket before answers wait in their calls."""
 
 PINGS = 64
@@ -39,10 +40,18 @@ Methods = Mapping[str, Callable[[Call], Owner | None]]
 
 
 class RpcServer:
-    """Serves `methods` on every address that it listens on. `shedding` hears how long messages wait."""
+    """Serves `methods` on every address that it listens on. `shedding` hears how long messages wait, `turns` what
+    sockets bring: it has what can wait."""
 
-    def __init__(self, methods: Methods, limits: Limits | None = None, shedding: Shedding | None = None) -> None:
+    def __init__(
+        self,
+        methods: Methods,
+        limits: Limits | None = None,
+        shedding: Shedding | None = None,
+        turns: RunQueue | None = None,
+    ) -> None:
         self._methods, self._limits, self.shedding = methods, limits or Limits(), shedding
+        self.turns = turns or RunQueue()
         self._servers: list[asyncio.Server] = []
         self._paths: list[tuple[str, tuple[int, int]]] = []
         self._peers: set[_Peer] = set()
@@ -112,7 +121,7 @@ class RpcServer:
 
     def connection(self, wake: Callable[[], None], answered: Callable[[], None]) -> Connection:
         """A new one, of this server's calls and limits."""
-        return Connection(self.route, wake, self._limits, answered)
+        return Connection(self.route, wake, self._limits, answered, self.turns.ask)
 
 
 class _Peer(asyncio.Protocol):
@@ -121,7 +130,7 @@ class _Peer(asyncio.Protocol):
     def __init__(self, server: RpcServer) -> None:
         self._server, self._loop = server, asyncio.get_running_loop()
         self._connection = server.connection(self._soon, self._answered)
-        self._shedding = server.shedding
+        self._shedding, self._turns = server.shedding, server.turns
         self._pings: deque[float] = deque()
         self._pinged = 0.0
         self._transport: asyncio.Transport
@@ -134,6 +143,7 @@ class _Peer(asyncio.Protocol):
         self._flush()
 
     def data_received(self, data: bytes) -> None:
+        self._turns.heard(len(data))
         try:
             self._connection.receive(data)
         except Exception as error:  # noqa: BLE001 (a bug of ours; its message may hold what was received)

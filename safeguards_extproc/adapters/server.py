@@ -99,7 +99,8 @@ class Server:
         self._shared, self._health, self._settings = shared, health, settings
         self._certificates = certificates
         limits = Limits(calls=settings.max_concurrent_streams, message=settings.max_message_bytes)
-        self._main = RpcServer({extproc.METHOD: Processor(shared).begin, **health.methods}, limits, shedding)
+        methods = {extproc.METHOD: Processor(shared).begin, **health.methods}
+        self._main = RpcServer(methods, limits, shedding, shared.turns)
         self._probes = Probes(health, settings.health, settings.socket_mode) if settings.health is not None else None
         self._cut = asyncio.Event()
 

@@ -60,6 +60,8 @@ class ResponseLane:
         self._sent = self._armed = self._edits_whole = False
         self._owes = False  # whether frames that are cleared wait for a turn
         self._stuck = False  # whether the first frame waits for a verdict or a timer
+        self._quiet = False  # whether nothing has come since what waits was looked at last
+        self._overdue = False  # whether it was so until now
         self._left = PER_TURN
         self._first = True
 
@@ -115,6 +117,9 @@ class ResponseLane:
             self._outbox.took_body(data, event.end)
             return
         self.scan.account.bytes_in += len(data)
+        if self._quiet:
+            self._quiet = self._stuck = False
+            self._overdue = True
         end = event.end or self.ctx.mode(Direction.RESPONSE) is BodyMode.BUFFERED
         if end:
             self._stage = Stage.ENDED
@@ -139,13 +144,17 @@ class ResponseLane:
             self._end()
 
     def woke(self, event: Woke) -> None:
-        """Text has waited long enough: have it scanned as it stands. Frames without text go."""
+        """Text has waited long enough: have it scanned as it stands. Frames without text go.
+
+        Where there is none since the last time, what waits is the end of a text that may go on: only more of it can
+        help, so no timer goes off until that comes, and then one at once."""
         self._armed = self._stuck = False
         if self.stopped or self.done:
             return
         self.scan.flush()
         if not self.scan.waiting and self.ctx.ms() - self.phase.headers_ms >= PATIENCE_S * 1000:
             self._first = False
+        self._quiet = not (self._first or self.scan.waiting or self._intake.behind)
 
     def broken_off(self) -> None:
         """Nobody waits for the rest: what has gone on went by the verdict so far."""
@@ -201,9 +210,10 @@ class ResponseLane:
             if self.scan.terminal:
                 self._terminate(self.scan.verdict)
                 return
-            if intake.frames and not self._armed and self._stage is not Stage.ENDED:
+            if intake.frames and not (self._armed or self._quiet) and self._stage is not Stage.ENDED:
                 self._armed = True
-                self.ctx.out.append(Wake(TIMER, self.ctx.route.windowing.flush_ms / 1000))
+                self.ctx.out.append(Wake(TIMER, 0.0 if self._overdue else self.ctx.route.windowing.flush_ms / 1000))
+                self._overdue = False
         if self._stage is Stage.ENDED:
             if not enforcing:
                 self._outbox.finish()

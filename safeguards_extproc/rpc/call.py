@@ -55,6 +55,10 @@ class Line(Protocol):
         """The call is over."""
         ...
 
+    def later(self, call: Call) -> None:
+        """Call its `reopen` when nothing is more urgent."""
+        ...
+
 
 class Call:
     """`path` names the method. `room` is what the peer takes of this call now, `unsent` what waits for room, in bytes.
@@ -73,6 +77,7 @@ class Call:
         "_need",
         "_opened",
         "_owed",
+        "_owes",
         "_parts",
         "_paused",
         "_queue",
@@ -91,6 +96,7 @@ class Call:
         self._line, self.number, self.path, self._limit = line, number, path, limit
         self.owner: Owner | None = None
         self.over = self._begun = self._paused = self._half_closed = self._halved = self._told = False
+        self._owes = False
         self._opened = self._window = window
         self._owed = 0
         self._data, self._at = b"", 0
@@ -175,6 +181,14 @@ class Call:
         self._pump()
         self._deliver()
 
+    def reopen(self) -> None:
+        """Let the peer send as much as has been taken from it."""
+        self._owes = False
+        if not (self.over or self._half_closed or self._kept_back):
+            self._window += self._owed
+            self._line.emit(frames.window_update(self.number, self._owed))
+            self._owed = 0
+
     def lost(self) -> None:
         """Reset by the peer, or gone with its connection."""
         owner, ended = self.owner, self._ending is not None
@@ -184,7 +198,7 @@ class Call:
 
     def _deliver(self) -> None:
         owner = self.owner
-        while not (self._paused or self.over or self._ending is not None or self.unsent > BACKLOG):
+        while not (self.over or self._kept_back):
             message = self._next()
             if message is not None:
                 owner.message(message)  # type: ignore[union-attr]  # a call without an owner was ended
@@ -195,11 +209,15 @@ class Call:
                     self._fail(Status.INTERNAL, "a message was cut short")
                 else:
                     owner.half_closed()  # type: ignore[union-attr]
-            elif self._owed * 2 >= self._opened and not self._half_closed:
-                self._window += self._owed
-                self._line.emit(frames.window_update(self.number, self._owed))
-                self._owed = 0
+            elif self._owed * 2 >= self._opened and not self._half_closed and not self._owes:
+                self._owes = True
+                self._line.later(self)
             return
+
+    @property
+    def _kept_back(self) -> bool:
+        """Whether the owner takes nothing now."""
+        return self._paused or self._ending is not None or self.unsent > BACKLOG
 
     def _next(self) -> bytes | None:
         """The next message, None if it is not whole yet or ended the call."""

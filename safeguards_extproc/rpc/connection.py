@@ -23,6 +23,9 @@ DRAINING = b"draining"
 WAITING = b"waiting?"
 """What our other PINGs say: their answer comes after all that the peer had said before, so it has waited as long."""
 
+AT_ONCE = 256 << 10
+"""Bytes that leave as soon as the socket takes more again, before others than those that waited have their say."""
+
 UNREAD_ANSWERS = 10_000
 """Acknowledgements and resets that may wait for the socket. A peer that causes more does not read them."""
 
@@ -32,7 +35,7 @@ class Limits:
     """`window` bytes of a call and `connection_window` of a connection may arrive before we say more; `calls` at once,
     `message` bytes in one message, `headers` bytes in a header block, compressed and not."""
 
-    window: int = 256 << 10
+    window: int = 64 << 10
     connection_window: int = 16 << 20
     calls: int = 1000
     message: int = 64 << 20
@@ -49,7 +52,8 @@ class _Broken(Exception):
 class Connection:
     """`route` gives the owner of a call, None for a method that is not here; it may end the call. `wake` is called once
     when there is something to `take` that no `receive` will be followed by, `answered` when the peer has answered a
-    `ping`, in their order.
+    `ping`, in their order. `later` calls what it is given when nothing is more urgent: what large messages do without
+    for a while lets small ones of other calls through.
 
     `room` and `largest` are the bytes that the peer takes of all calls and in one frame. `closed` once the socket is to
     be closed after what `take` gives.
@@ -61,8 +65,9 @@ class Connection:
         wake: Callable[[], None],
         limits: Limits | None = None,
         answered: Callable[[], None] = lambda: None,
+        later: Callable[[Callable[[], None]], None] = lambda task: task(),
     ) -> None:
-        self._route, self._wake, self._answered = route, wake, answered
+        self._route, self._wake, self._answered, self._later = route, wake, answered, later
         self._limits = limits = limits or Limits()
         self._out: list[bytes] = []
         self._awake = True
@@ -172,6 +177,9 @@ class Connection:
         self._calls.pop(call.number, None)
         self._blocked.pop(call, None)
         self._rest()
+
+    def later(self, call: Call) -> None:
+        self._later(call.reopen)
 
     def _rest(self) -> None:
         if self._going is not None and not self._calls:
@@ -359,8 +367,14 @@ class Connection:
             raise _Broken(ErrorCode.PROTOCOL_ERROR)
 
     def _unblock(self) -> None:
-        blocked, self._blocked = self._blocked, {}
-        for call in blocked:
+        """The shortest first: a word does not wait for a document, nor for many."""
+        blocked, self._blocked = sorted(self._blocked, key=lambda call: call.unsent), {}
+        until = self.room - AT_ONCE
+        for index, call in enumerate(blocked):
+            if self.room < until:
+                self._blocked |= dict.fromkeys(blocked[index:])
+                self._later(self._unblock)
+                return
             call.more_room()
 
     def _reset(self, number: int, code: ErrorCode) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from safeguards_extproc.adapters.run_queue import BATCH_S, RunQueue
+from safeguards_extproc.adapters.run_queue import BATCH_S, FULL, READING_S, RunQueue
 
 
 class Day:
@@ -71,3 +71,35 @@ async def test_who_asks_in_its_turn_comes_after_all_others() -> None:
     turns.ask(day.work("short", 0))
     await asyncio.sleep(0)
     assert ["long", "short", "long", "long"] == day.done
+
+
+async def test_what_sockets_hold_is_read_before_turns_but_not_for_ever() -> None:
+    """Behind a document that comes in stand words of other streams; who floods us stops no turn for long."""
+    day, read = Day(), READING_S * 0.3
+    turns, loop = RunQueue(lambda: day.now), asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def socket(reads: int, size: int) -> None:
+        day.work("read", read)()
+        turns.heard(size)
+        if reads > 1:
+            loop.call_soon(socket, reads - 1, size)
+        else:
+            over.set_result(None)
+
+    turns.ask(day.work("a", BATCH_S))
+    socket(6, FULL)
+    turns.ask(day.work("b", BATCH_S))
+    await over
+    assert ["read"] * 4 + ["a"] == day.done[:5]
+    assert "b" not in day.done
+
+
+async def test_small_reads_hold_no_turn_up() -> None:
+    """Events of streams come all the time, and one read takes all of them."""
+    day = Day()
+    turns = RunQueue(lambda: day.now)
+    turns.ask(day.work("a", BATCH_S))
+    turns.heard(FULL - 1)
+    await asyncio.sleep(0)
+    assert ["a"] == day.done

@@ -22,12 +22,12 @@ KEPT: dict[str, Any] = {
         {"scenario": "short chat", "processor": name, "connections": 1, "p50_ms": p50, "added_p50_ms": p50 - 0.2}
         for name, p50 in (("no-op", 0.8), ("patterns, limits", 1.4), ("LiteLLM, guard", 10.0))
     ],
-    "streams": [{"processor": "patterns", "streams": 150, "processor_us": 50.0, "added_event_p99_ms": 66.0}],
+    "streams": [{"processor": "patterns", "streams": 150, "processor_us": 50.0, "beyond_event_p99_ms": 6.0}],
     "overlap": [
-        {"processor": "patterns, follow", "first_p50_ms": 203.0},
-        {"processor": "screen, overlap, follow", "first_p50_ms": 203.5},
+        {"processor": "patterns, follow", "added_first_p50_ms": 3.0},
+        {"processor": "screen, overlap, follow", "added_first_p50_ms": 3.5},
     ],
-    "beside": [{"processor": "patterns", "alone_event_max_ms": 70.0, "beside_event_max_ms": 80.0}],
+    "beside": [{"processor": "no-op", "held_up_ms": 50.0}, {"processor": "patterns", "held_up_ms": 60.0}],
     "overload": [{"processor": "patterns", "load": 3.0, "of peak": 0.9, "neither": 0.0}],
 }
 

@@ -116,6 +116,23 @@ def test_a_slow_stream_is_flushed():
     assert (held, talk.client_saw()) == (b"", event(text="short"))
 
 
+def test_a_stream_that_falls_silent_wakes_nobody():
+    """A last word that may go on waits for more text, not for a timer: of thousands of idle streams none costs
+    anything. What comes then is looked at at once, because the word has waited long enough."""
+    place = Route("test", windowing=SMALL)
+    talk = Conversation(WordPolicy({"FORBIDDEN": Action.REDACT}, place)).request(plain_request("hello"))
+    talk.feed(response_headers("text/event-stream"))
+    talk.feed(Body(RESPONSE, event(text="a word") + event(text=" FOR"), False))
+    talk.fire("flush")
+    talk.fire("flush")
+    assert (event(text="a word"), []) == (talk.client_saw(), [timer for timer in talk.timers if timer == "flush"])
+
+    effects = talk.feed(Body(RESPONSE, event(text=" all"), False))
+    assert [Wake("flush", 0.0)] == effects
+    talk.fire("flush")
+    assert event(text="a word") + event(text=" FOR") + event(text=" all") == talk.client_saw()
+
+
 def test_frames_without_text_wait_for_the_first_verdict_but_not_for_ever():
     """While nothing has left the status can still change; a heartbeat leaves once patience is at an end."""
     talk = Conversation(STREAMING).request(plain_request("hello"))

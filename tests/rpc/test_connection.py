@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 
 import pytest
 from h2.settings import SettingCodes
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from safeguards_extproc.rpc import frames
 from safeguards_extproc.rpc.call import Call
-from safeguards_extproc.rpc.connection import DRAINING, UNREAD_ANSWERS, WAITING, Connection, Limits
+from safeguards_extproc.rpc.connection import AT_ONCE, DRAINING, UNREAD_ANSWERS, WAITING, Connection, Limits
 from safeguards_extproc.rpc.frames import ACK, END_HEADERS, END_STREAM, ErrorCode, frame
 from safeguards_extproc.rpc.status import Status
 from tests.rpc.talk import GRPC, HEADERS, Echo, Silent, Talk, framed
@@ -271,6 +272,47 @@ def test_a_full_socket_holds_messages_and_lets_acknowledgements_through() -> Non
     connection.go_on()
     assert framed(b"hello") in connection.take()
     assert connection.room == frames.DEFAULT_WINDOW - len(framed(b"hello")) + 5
+
+
+def test_a_word_does_not_wait_for_documents() -> None:
+    """When a socket takes more again, the shortest answer leaves first, and documents a few at a time."""
+    later: list[Callable[[], None]] = []
+    calls: list[Call] = []
+
+    def route(call: Call) -> Silent:
+        calls.append(call)
+        return Silent(call)
+
+    connection = Connection(route, lambda: None, later=later.append)
+    room = frames.settings({frames.INITIAL_WINDOW_SIZE: 1 << 20}) + frames.window_update(0, 1 << 24)
+    connection.receive(frames.PREFACE + room)
+    for number in (1, 3, 5):
+        connection.receive(frame(frames.HEADERS, END_HEADERS, number, HEADS))
+    connection.take()
+    connection.hold()
+    for call, size in zip(calls, (AT_ONCE, AT_ONCE + 1, 10), strict=True):
+        call.send(b"x" * size)
+    connection.go_on()
+    assert [0, len(framed(b"")) + AT_ONCE + 1, 0] == [call.unsent for call in calls]
+    later.pop()()
+    assert ([], 0) == (later, calls[1].unsent)
+
+
+def test_a_window_opens_again_when_nothing_is_more_urgent() -> None:
+    """Who sends a document is let on after what else there is to do; it is asked for once, and not for what is over."""
+    later: list[Callable[[], None]] = []
+    connection = Connection(Silent, lambda: None, Limits(window=1000), later=later.append)
+    connection.receive(frames.PREFACE + SETTINGS + BLOCK)
+    connection.receive(frame(frames.DATA, 0, 1, framed(b"x" * 2000)[:600]))
+    connection.receive(frame(frames.DATA, 0, 1, b"x" * 100))
+    connection.take()
+    assert 1 == len(later)
+    later.pop()()
+    assert frames.window_update(1, 700) == connection.take()
+    connection.receive(frame(frames.DATA, 0, 1, b"x" * 600) + frames.rst_stream(1, ErrorCode.NO_ERROR))
+    connection.take()
+    later.pop()()
+    assert b"" == connection.take()
 
 
 def test_windows_that_the_client_changes_count_at_once() -> None:
