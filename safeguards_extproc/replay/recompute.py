@@ -1,8 +1,8 @@
 """The query that decides records again, and what its rows mean.
 
-The one rule: it says exactly what settle.decide says of each record. Rows that SQL cannot decide (items of lists that
-rules drop, several limits at once, values that fit into no column) are marked, and settle.decide itself decides them;
-rows that nothing can decide are marked too.
+The one rule: it says exactly what settle.decide says of each record. Rows that SQL cannot decide (several limits at
+once, values that fit into no column) are marked, and settle.decide itself decides them; rows that nothing can decide
+are marked too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from safeguards_extproc.core.account import ANSWERABLE
 from safeguards_extproc.core.decision import Action, Release
 from safeguards_extproc.core.text import Direction
-from safeguards_extproc.policy.asks import Asked, asks, first
+from safeguards_extproc.policy.asks import Asked, asks, first, first_item
 from safeguards_extproc.policy.compile import CompiledPolicy
 from safeguards_extproc.policy.sql import literal
 from safeguards_extproc.records.query import column as quoted
@@ -42,14 +42,16 @@ class Decider:
     policy: CompiledPolicy
     routes: Routes
     asked: Mapping[Direction, Sequence[Asked]]
+    answer: Columns
 
     @classmethod
     def of(cls, policy: CompiledPolicy, types: Mapping[str, str]) -> Decider:
+        columns = {direction: Columns(direction, types) for direction in Direction}
         found = {
-            direction: asks(policy.book, policy.limits, policy.admits, direction, Columns(direction, types))
+            direction: asks(policy.book, policy.limits, policy.admits, direction, columns[direction])
             for direction in Direction
         }
-        return cls(policy, routes(policy), found)
+        return cls(policy, routes(policy), found, columns[Direction.RESPONSE])
 
     def said(self, direction: Direction, lead: int, top: int) -> Said:
         """What two places in `asked` stand for: the first that leads, and the first with rules in shadow counted."""
@@ -60,6 +62,17 @@ class Decider:
             return Said(decided=asked[top].action.value, fired=True)
         led = asked[lead]
         return Said(asked[top].action.value, led.action.value, led.name, led.category, True, led.true)
+
+    @property
+    def lists(self) -> Mapping[str, str]:
+        """Columns that are made of the items of an answer, where rules drop some."""
+        rules = self.policy.book.dropping.rules
+        names = sorted({name for rule in rules for name in rule.scores})
+        return self.answer.lists_of(names, self.policy.book.detectors) if rules else {}
+
+    def first_item(self, *, enforced: bool) -> str:
+        """The place in `asked` of what fires first for an item of an answer."""
+        return first_item(self.asked[Direction.RESPONSE], self.answer, enforced=enforced)
 
     @property
     def unseen(self) -> Sequence[str]:
@@ -81,11 +94,20 @@ def query(source: str, deciders: Sequence[Decider], labels: str = "") -> str:
     `lead` and a `top` for each decider and direction, latency_ms, way, and INDIVIDUAL. `labels` names a table of id and
     deserved."""
     fires = [
-        f"{asked.fires} AS {_name(at, direction, number)}"
+        f"{_item(at, number, asked) if asked.item else asked.fires} AS {_name(at, direction, number)}"
         for at, decider in enumerate(deciders)
         for direction in Direction
         for number, asked in enumerate(decider.asked[direction])
     ]
+    lists = {name: sql for decider in deciders for name, sql in decider.lists.items()}
+    items = {
+        _items(at, enforced): decider.first_item(enforced=enforced)
+        for at, decider in enumerate(deciders)
+        if any(each.item for each in decider.asked[Direction.RESPONSE])
+        for enforced in (True, False)
+    }
+    for more in filter(None, (lists, items)):
+        source = f"(SELECT *, {', '.join(f'{sql} AS {name}' for name, sql in more.items())} FROM {source})"  # noqa: S608
     chosen = [
         *(f"coalesce({quoted(name)}, '') AS {quoted(name)}" for name in KEYS),
         *_flags(),
@@ -167,6 +189,15 @@ def _name(at: int, direction: Direction, number: int) -> str:
     return f"f_{at}_{direction.value}_{number}"
 
 
+def _items(at: int, enforced: bool) -> str:
+    """The column of what fires first for an item."""
+    return f"{'lead' if enforced else 'top'}_item_{at}"
+
+
+def _item(at: int, number: int, asked: Asked) -> str:
+    return f"coalesce({_items(at, asked.enforced)} = {number}, FALSE)"
+
+
 def _first(at: int, decider: Decider, direction: Direction, enforced: bool) -> str:
     asked = decider.asked[direction]
     names = [_name(at, direction, number) for number in range(len(asked))]
@@ -224,7 +255,6 @@ def _way(deciders: Sequence[Decider]) -> str:
         known, listed = f"coalesce({quoted('response.item_facts.known')}, '')", quoted("response.items.listed")
         no += f" OR {known} = 'none' OR ({known} = '' AND {listed} > 0)"
         no += f" OR ({known} <> '' AND len(list_filter(masked, lambda m: starts_with(m, {literal(ITEM_MASK)}))) > 0)"
-        python.append(f"{known} <> ''")
     if any(len(decider.policy.limits) > 1 for decider in deciders):
         python.append("len(list_filter(limits, lambda l: NOT l.allowed)) > 1")
     for direction in Direction:

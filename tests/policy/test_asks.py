@@ -56,7 +56,18 @@ class OneRow:
     def uninspectable(self) -> str:
         return literal(self._facts.uninspectable)
 
-    step, restricted = "'restricted'", "TRUE"
+    step, restricted, listed = "'restricted'", "TRUE", "FALSE"
+
+    @property
+    def outside(self) -> OneRow:
+        return self
+
+    @property
+    def item(self) -> OneRow:
+        return self
+
+    def first_item(self, code: str) -> str:
+        return NULL
 
     def over(self, limit: str) -> str:
         return "TRUE"

@@ -23,12 +23,12 @@ ON = {"stop": "response", "throttle": "request", "suspend": "request", "drop": "
 
 
 class Making:
-    """Policies and records of one seed. `drops`: rules may drop items."""
+    """Policies and records of one seed. `drops`: rules may drop items; `lists`: the share of answers that list some."""
 
-    def __init__(self, seed: int, *, drops: bool = True) -> None:
+    def __init__(self, seed: int, *, drops: bool = True, lists: float = 0.1) -> None:
         self._random = random.Random(seed)
         self._rules, self._facts, self._drops = Rules(seed), FactsMaker(seed), drops
-        self._number = 0
+        self._number, self._lists = 0, lists
 
     def policy(self, rules: int = 3) -> CompiledPolicy:
         """One that compiles."""
@@ -42,7 +42,7 @@ class Making:
         self._number += 1
         pick = self._random
         request, response = self._phase("request"), self._phase("response")
-        if pick.random() < 0.9:
+        if pick.random() >= self._lists:
             response.items, response.item_facts = Items(), ItemFacts()
         return Record(
             id=f"x{self._number}",
