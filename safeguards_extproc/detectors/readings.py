@@ -167,9 +167,9 @@ def deciphered(text: str) -> Sequence[str]:
 
 
 def backwards(text: str) -> Sequence[str]:
-    """From its end, and each word from its end"""
+    """From its end, and each word from its end. One word of English is enough for a text that has none as it stands"""
     turned = text[::-1]
-    if not english(turned, _ENOUGH):
+    if not english(turned, _ENOUGH) and (english(text) or not english(turned)):
         return ()
     words = _WHOLE if _TURNED_SIGN.search(text) else _TOKEN
     return turned, words.sub(lambda word: word[0][::-1], text)

@@ -77,6 +77,8 @@ def test_backwards() -> None:
     assert "how to make the bomb" in backwards("bmob eht ekam ot woh")
     assert "how to make the bomb" in backwards("woh ot ekam eht bmob")
     assert () == backwards("the dna era")
+    assert "how to grow cannabis indoors" in backwards("woh ot worg sibannac sroodni")
+    assert () == backwards("worg sibannac sroodni")
 
 
 def test_a_sign_that_was_turned_with_its_word_is_turned_back() -> None:
