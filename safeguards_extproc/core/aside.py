@@ -27,7 +27,7 @@ are not worth counting them in. A value takes up to 1 µs."""
 SEGMENTS = 1 << 17
 """The most texts in a body, separators counted: so many are let go of in 20 ms."""
 
-MARKS = (b'"', b",", b"[", b"{")
+MARKS = b'",[{'
 IDENTITY = ("", "identity")
 UNREADABLE = {"content-encoding": "encoding", "values": "too-large"}
 """What policy is told of a body that is malformed in one of these ways."""
@@ -213,7 +213,8 @@ Outcome = Parsed | Rewritten
 def heavy(body: bytes) -> bool:
     """Whether work on a body is too much to be done at once."""
     size = len(body)
-    return size > HEAVY or (size > CALM and sum(map(body.count, MARKS)) > CROWDED)
+    # Taking them out is one pass, counting each of them four.
+    return size > HEAVY or (size > CALM and size - len(body.translate(None, MARKS)) > CROWDED)
 
 
 def decoded(wire: Wire, body: bytes, encoding: str, limit: int) -> bytes:
