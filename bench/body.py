@@ -51,9 +51,9 @@ CHUNK = 65_536
 LIMITS = """
 routes: [{name: all, limits: {request_bytes: 16777216, response_bytes: 16777216, windows: 16384}}]
 """
-BARE = "version: 1\nname: bare\nuninspectable: {unread: flag}" + LIMITS
+BARE = "version: 1\nname: bare\nremember: 0\nuninspectable: {unread: flag}" + LIMITS
 REDACTING = (
-    "version: 1\nname: redacting\nuninspectable: {unread: flag}\n"
+    "version: 1\nname: redacting\nremember: 0\nuninspectable: {unread: flag}\n"
     "detectors: {pii: {kind: pii, entities: [email]}}\nrules:\n"
     "  - {name: mask, when: scores.pii.email > 0.5, then: redact, entities: [email]}" + LIMITS
 )
@@ -153,10 +153,16 @@ def cost(policy: Policy, body: bytes) -> float:
     return time.process_time() - began
 
 
-def kinds(policy: Policy) -> dict[str, dict[str, float]]:
-    """Microseconds per KB by kind of text and size: reading alone, and all that `policy` asks but for its models."""
+def kinds(policy: Path) -> dict[str, dict[str, float]]:
+    """Microseconds per KB by kind of text and size: reading alone, all that `policy` asks but for its models, and the
+    same of a text that was there before, as the next turn of a conversation has it."""
     collect_seldom()
-    policies = {"read": parse(BARE, "bench"), "detect": policy}
+    again = parse(without_models(policy), "bench")
+    policies = {
+        "read": parse(BARE, "bench"),
+        "detect": parse(without_models(policy, remember=0), "bench"),
+        "again": again,
+    }
     rows: dict[str, dict[str, float]] = {}
     for kind in texts.KINDS:
         for size in (8_000, 220_000):
@@ -169,9 +175,9 @@ def kinds(policy: Policy) -> dict[str, dict[str, float]]:
     return rows
 
 
-def without_models(policy: Path) -> str:
+def without_models(policy: Path, **changes: Any) -> str:
     """The text of a policy without its models, and the rules and examples that need them."""
-    document = source.read(policy.read_text(), policy.stem).data
+    document = {**source.read(policy.read_text(), policy.stem).data, **changes}
     models = [name for name, spec in document["detectors"].items() if spec["kind"] == "classification"]
     for name in models:
         del document["detectors"][name]
@@ -182,7 +188,7 @@ def without_models(policy: Path) -> str:
 
 def curve(detecting: Path) -> dict[str, dict[str, float]]:
     """Microseconds per KB by size: reading alone, and with the detectors of a policy."""
-    policies = {"read": parse(BARE, "bench"), "detect": parse(detecting.read_text() + LIMITS, "bench")}
+    policies = {"read": parse(BARE, "bench"), "detect": parse(f"{detecting.read_text()}{LIMITS}remember: 0", "bench")}
     rows: dict[str, dict[str, float]] = {}
     for size, count in SIZES.items():
         body = chat(prose(count))
@@ -277,7 +283,7 @@ def lags(rounds: int, detecting: Path) -> dict[str, dict[str, Any]]:
     found = {}
     configure_logging("error")
     bare = parse(BARE, "bench")
-    crowd = parse(detecting.read_text() + LIMITS, "bench")
+    crowd = parse(f"{detecting.read_text()}{LIMITS}remember: 0", "bench")
     policies = {"addresses to mask": parse(REDACTING, "bench"), CROWD: crowd}
     for name, shape in shapes().items():
         policy = policies.get(name, bare)

@@ -73,10 +73,11 @@ class Processor:
 
 
 def ours(name: str, policy: Path = MINIMAL, *extra: str, **changes: Any) -> Processor:
-    """The filter, with records, by a policy of which some keys are changed."""
+    """The filter, with records, by a policy of which some keys are changed. It knows no window again, unless they say
+    so: every request of a scenario has the same text, and those of a service do not."""
     serve: tuple[str, ...] = (sys.executable, "-m", "safeguards_extproc", "serve", "--policy", "{folder}/policy.yaml")
     serve += ("--listen", "unix://{socket}", "--health", "", "--records", "{folder}/records.jsonl", *extra)
-    return Processor(name, serve, changes=changes, policy=policy)
+    return Processor(name, serve, changes={"remember": 0, **changes}, policy=policy)
 
 
 def asks(models: tuple[str, ...], name: str, policy: str, **changes: Any) -> Processor:

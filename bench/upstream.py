@@ -60,11 +60,11 @@ def whole(answer: str) -> bytes:
 
 
 def event(number: int, stamp: int | None = None) -> bytes:
-    """A chat chunk of one word, stamped with the time unless it is given."""
+    """A chat chunk of one word, stamped with the time unless it is given, where OpenAI writes letters by chance."""
     return (
-        b'data: {"id":"%d","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":'
-        b'[{"index":0,"delta":{"content":"%b "},"finish_reason":null}]}\n\n'
-        % (time.monotonic_ns() if stamp is None else stamp, WORDS[number % len(WORDS)].encode())
+        b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,"model":"bench","choices":'
+        b'[{"index":0,"delta":{"content":"%b "},"finish_reason":null}],"obfuscation":"%d"}\n\n'
+        % (WORDS[number % len(WORDS)].encode(), time.monotonic_ns() if stamp is None else stamp)
     )
 
 

@@ -26,6 +26,7 @@ from safeguards_extproc.core.decision import (
     Value,
     Verdict,
 )
+from safeguards_extproc.core.known import Known
 from safeguards_extproc.core.text import Answer, Direction, Document, Edit, Format, Kind, Reading, Refusal, Segment
 from safeguards_extproc.errors import LimitExceeded, MalformedBody
 
@@ -237,6 +238,7 @@ class WordPolicy:
 
     charged: Callable[[Identity, str, int, int, int], Sequence[Charge]] | None = None
     reserves: bool = False
+    known: Known | None = None
 
     @property
     def admits(self) -> bool:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from safeguards_extproc.core.account import Admitted, Charge, Identity
 from safeguards_extproc.core.text import Direction, Format, Kind
+
+if TYPE_CHECKING:
+    from safeguards_extproc.core.known import Known
 
 Value = int | float | bool | str
 
@@ -312,6 +315,11 @@ class Policy(Protocol):
         """Whether the condition of a model with an escalation holds for a window of which `scores` are known, None if
         that is unknown. The model is asked unless it is false: what is unknown, because a model failed or does not read
         such text, does not make it so."""
+        ...
+
+    @property
+    def known(self) -> Known | None:
+        """What `find` and `tail` said of windows of requests before, if that is remembered."""
         ...
 
     def find(self, kind: Kind, text: str, views: Sequence[str] = ()) -> Findings:

@@ -104,7 +104,8 @@ class Scan:
         self._originals, self._question = originals, question
         # A first window that is small lets an answer begin early; a request is there as a whole.
         first = max(windowing.first, windowing.largest) if direction is Direction.REQUEST else 0
-        self._windows = Windows(windowing, self._tail, first)
+        self._known = policy.known if direction is Direction.REQUEST else None
+        self._windows = Windows(windowing, self._tail, first, self._known)
         self._paragraphs = windowing.paragraphs and direction is Direction.REQUEST
         self._turns = Turns(windowing.largest) if windowing.turns and direction is Direction.REQUEST else None
         self._order: deque[_Pending | Unread] = deque()
@@ -337,10 +338,17 @@ class Scan:
             pending = self._unseen.popleft()
             window, kind = pending.window, pending.window.channel[0]
             due = self._due(window)
-            views = self._policy.views(window.text) if due else ()
-            pending.findings = self._policy.find(kind, window.text, views)
-            # What nobody looks at takes no time of a turn.
-            self._looked += weight(window.text, len(pending.findings.spans)) if due or self._policy.local else 1
+            if window.known is not None:
+                views: Sequence[str] = (window.text,)
+                pending.findings = window.known
+                self._looked += 1
+            else:
+                views = self._policy.views(window.text) if due else ()
+                pending.findings = self._policy.find(kind, window.text, views)
+                # What nobody looks at takes no time of a turn.
+                self._looked += weight(window.text, len(pending.findings.spans)) if due or self._policy.local else 1
+                if self._known is not None and window.mark and len(views) < 2:  # other views are text, for models
+                    self._known.keep(window.mark, window.tail, pending.findings)
             if not due:
                 pending.results = ()
                 continue

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safeguards_extproc.core.decision import Windowing
+from safeguards_extproc.core.decision import Findings, Windowing
+from safeguards_extproc.core.known import Known
 from safeguards_extproc.core.text import HELD_WHOLE, Channel
 
 
@@ -18,7 +19,7 @@ class Window:
     """Text of one channel: characters [start, end) of it, led by `lead` characters of what came before.
 
     `tail` characters at the end may be the beginning of something to redact: they wait for the next window. `last` is
-    True where the channel is closed and nothing follows.
+    True where the channel is closed and nothing follows. `mark` is by what it may be `known` (core/known.py).
     """
 
     channel: Channel
@@ -28,6 +29,8 @@ class Window:
     text: str
     tail: int = 0
     last: bool = False
+    mark: bytes = b""
+    known: Findings | None = None
 
     def __repr__(self) -> str:
         return f"Window({self.channel[0].value}/{self.channel[1]}, {self.start}:{self.end}, lead {self.lead})"
@@ -60,11 +63,14 @@ class Windows:
     `whole` counts the characters of texts that are held whole and have not ended; `len` is the number of channels.
     """
 
-    __slots__ = ("_channels", "_first", "_tail", "_windowing", "whole")
+    __slots__ = ("_channels", "_first", "_known", "_tail", "_windowing", "whole")
 
-    def __init__(self, windowing: Windowing, tail: Callable[[str], int], first: int = 0) -> None:
-        """`first` is the size of each text's first window, `windowing.first` if it is 0."""
-        self._windowing, self._tail, self._first = windowing, tail, first or windowing.first
+    def __init__(
+        self, windowing: Windowing, tail: Callable[[str], int], first: int = 0, known: Known | None = None
+    ) -> None:
+        """`first` is the size of each text's first window, `windowing.first` if it is 0. `known` are windows that need
+        not be looked at."""
+        self._windowing, self._tail, self._first, self._known = windowing, tail, first or windowing.first, known
         self._channels: dict[Channel, _Text] = {}
         self.whole = 0
 
@@ -187,5 +193,8 @@ class Windows:
             space = text.find(" ", begin - base, known.open - base)
             begin = base + space + 1 if space >= 0 else begin
         content = text[begin - base : end - base]
+        mark = self._known.mark(channel[0], content, closing) if self._known is not None else b""
+        if self._known is not None and mark and (before := self._known.find(mark)) is not None:
+            return Window(channel, known.cut, end, known.cut - begin, content, before[0], known=before[1])
         tail = 0 if closing else self._tail(content)
-        return Window(channel, known.cut, end, known.cut - begin, content, tail)
+        return Window(channel, known.cut, end, known.cut - begin, content, tail, mark=mark)

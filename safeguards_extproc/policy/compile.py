@@ -12,6 +12,7 @@ import re2  # type: ignore[import-untyped]
 
 from safeguards_extproc.core.account import Charge, Count, Identity, Limit
 from safeguards_extproc.core.decision import Action, Facts, Findings, Model, Placeholder, Route, Span, Value, Verdict
+from safeguards_extproc.core.known import Known
 from safeguards_extproc.core.text import Direction, Format, Kind
 from safeguards_extproc.detectors import DETECTORS
 from safeguards_extproc.detectors.detector import Detector
@@ -125,6 +126,7 @@ class CompiledPolicy:
         "digest",
         "document",
         "hedges",
+        "known",
         "limits",
         "local",
         "message",
@@ -142,7 +144,8 @@ class CompiledPolicy:
         apis: Apis,
         limits_: Sequence[Limit] = (),
     ) -> None:
-        said = document.model_dump(mode="json", by_alias=True, exclude={"capture"})  # which decides nothing
+        # What is captured and what is known again decides nothing.
+        said = document.model_dump(mode="json", by_alias=True, exclude={"capture", "remember"})
         canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
         self.digest = hashlib.sha256(canonical.encode()).hexdigest()
         self.document, self.book, self.conditions = document, book, conditions_
@@ -174,6 +177,7 @@ class CompiledPolicy:
         self.local: Sequence[str] = tuple(entry.detector.name for entry in locals_)
         self._locals, self._table, self._apis = tuple(locals_), table, apis
         self._due: dict[Kind, _Due] = {}
+        self.known = Known(document.remember) if document.remember else None
         redacted = _redacted(book)
         self._redacted = [
             (entry.detector, wanted)

@@ -12,6 +12,7 @@ import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 
 from safeguards_extproc.core.decision import Limits, Windowing
+from safeguards_extproc.core.known import MOST
 from safeguards_extproc.core.text import Direction
 from safeguards_extproc.errors import FAILURES
 from safeguards_extproc.policy import account_document
@@ -280,7 +281,8 @@ class Example(Strict):
 
 
 class Document(Strict):
-    """A whole policy. `thresholds` name numbers that conditions use as thresholds.<name>."""
+    """A whole policy. `thresholds` name numbers that conditions use as thresholds.<name>. `remember`: of so many windows
+    of requests a worker remembers what detectors in process found (core/known.py)."""
 
     version: Literal[1]
     name: Name
@@ -297,6 +299,7 @@ class Document(Strict):
     enforcement: EnforcementSpec = EnforcementSpec()
     campaigns: CampaignsSpec = CampaignsSpec()
     capture: CaptureSpec | None = None
+    remember: Annotated[int, Field(ge=0, le=1 << 20)] = MOST
     examples: list[Example] = []
 
 
