@@ -281,8 +281,8 @@ class Example(Strict):
 
 
 class Document(Strict):
-    """A whole policy. `thresholds` name numbers that conditions use as thresholds.<name>. `remember`: of so many windows
-    of requests a worker remembers what detectors in process found (core/known.py)."""
+    """A whole policy. `thresholds` name numbers that conditions use as thresholds.<name>. Of `remember` windows of
+    requests a worker remembers what detectors in process found (core/known.py)."""
 
     version: Literal[1]
     name: Name

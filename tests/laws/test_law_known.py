@@ -65,7 +65,7 @@ def said(policy: str, turns: list[str], size: int) -> list[object]:
     """What came of each turn of a conversation, which sends all turns before it again. What a user has said may be said
     by the assistant next."""
     compiled, history, found = load.parse(policy, "law.yaml"), list[dict[str, str]](), list[object]()
-    for number, turn in enumerate((turn for said in turns for turn in (said, said))):
+    for number, turn in enumerate(turn for said in turns for turn in (said, said)):
         history.append({"role": ("user", "assistant")[number % 2], "content": turn})
         talk = Conversation(compiled, wire=wire, model=lambda text: {"model.bad": len(text) % 7 / 10})
         talk.request(json.dumps({"model": "m", "messages": history}).encode(), size)
