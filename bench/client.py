@@ -23,7 +23,7 @@ import uvloop
 
 from bench.offered import histogram
 
-STAMP = re.compile(rb'"id": ?"(\d+)"')
+STAMP = re.compile(rb'"obfuscation": ?"(\d+)"')
 EVENT = re.compile(rb"data: ?\{")
 
 

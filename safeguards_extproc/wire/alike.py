@@ -12,7 +12,7 @@ from safeguards_extproc.core.text import Path
 from safeguards_extproc.errors import MalformedBody
 from safeguards_extproc.wire.strict_json import scan_string, spans
 
-LESSONS = 8
+LESSONS = 3
 """How many events of a stream are taken for a pattern. Where those that follow are like none of them, none is."""
 
 

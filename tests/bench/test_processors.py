@@ -23,8 +23,7 @@ def test_each_of_ours_has_a_policy_that_loads(processor: Processor, tmp_path: Pa
     """Gates, releases and limits are changed in one of the shipped policies."""
     argv = processor.command(tmp_path, tmp_path / "s", "triton:1")
     policy = load(Path(argv[argv.index("--policy") + 1]))
-    for key in processor.changes:
-        assert getattr(policy.document, key) == processor.changes[key] or getattr(policy.document, key)
+    assert policy.document.model_fields_set >= set(processor.changes)
     assert bool(processor.models) == ("triton:1" in argv)
 
 
