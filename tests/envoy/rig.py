@@ -21,6 +21,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
+from safeguards_extproc.adapters.listener import Address
 from safeguards_extproc.attach.options import Attachment, How
 from safeguards_extproc.attach.static import http_filter
 from safeguards_extproc.core.record import Record
@@ -152,8 +153,8 @@ class Rig:
         return self.envoy.stats(name)[name]
 
     def life(self, number: int) -> Path:
-        """A socket of the cluster "lives"."""
-        return self.folder / f"life{number}.sock"
+        """A socket of the cluster "lives", named as `serve` names those of its workers."""
+        return _life(self.folder, number)
 
     def healthy(self, cluster: str) -> set[str]:
         """The sockets of a cluster that Envoy would send to."""
@@ -280,7 +281,7 @@ def running(folder: Path) -> Iterator[Rig]:
         relay, recorder = Relay(background, server.grpc), Recorder(background)
         started = partial(_filter, folder, ends)
         main, gates = started("main", rules.full(), server.grpc), started("gates", rules.gates(), relay.address)
-        lives = [folder / f"life{number}.sock" for number in range(LIVES)]
+        lives = [_life(folder, number) for number in range(LIVES)]
         sockets = {"gates": [gates.socket], "lives": lives, BLIND: [folder / f"{BLIND}.sock"]}
         addresses = envoy.Addresses(ready, (f"unix://{main.socket}",))
         front = envoy.start(configuration(recorder.address, sockets), addresses, folder)
@@ -288,6 +289,10 @@ def running(folder: Path) -> Iterator[Rig]:
         rig = Rig(folder, background, front, _urls(front.admin), main, gates, server.grpc, relay, ready, recorder)
         until(lambda: str(gates.socket) in rig.healthy("gates"), "a healthy filter behind the gates")
         yield rig
+
+
+def _life(folder: Path, number: int) -> Path:
+    return Path(Address(path=str(folder / "life.sock")).for_worker(number).path)
 
 
 def _filter(folder: Path, ends: ExitStack, name: str, document: rules.Rules, triton_at: str) -> Filter:
