@@ -121,7 +121,12 @@ def replay(
         },
     )
     if through == "records":
-        comparison, files, seconds = _records(captures or [], store, engine, jobs, (policy, against), known.labels)
+        if write is not None or (resume is not None and engine == "ray"):
+            hint = "records hold no text to write, and a cluster counts in one go"
+            raise ConfigError("not of records so", where="--write, --resume", hint=hint)
+        comparison, files, seconds = _records(
+            captures or [], store, engine, jobs, (policy, against), known.labels, resume
+        )
         replayed = Told(comparison, after, before, through, files, again, seconds)
         raise typer.Exit(0 if cli_report.told(replayed, outputs, known, lambda found: {}) else 1)
     if not captures or store or engine != "local":
@@ -275,6 +280,7 @@ def _records(
     jobs: int,
     policies: tuple[Path, Path | None],
     labels: Mapping[str, str],
+    resume: Path | None,
 ) -> tuple[Comparison, list[str], float]:
     """Decide sealed records again: what was counted, of which files, in how many seconds."""
     from rich.console import Console
@@ -282,7 +288,8 @@ def _records(
 
     from safeguards_extproc.policy.load import load
     from safeguards_extproc.records.stores import open_store
-    from safeguards_extproc.replay import on_ray, records
+    from safeguards_extproc.replay import counted, on_ray, records
+    from safeguards_extproc.replay.journal import Begin
 
     if engine not in ("local", "ray"):
         raise ConfigError(f"unknown engine {engine!r}", where="--engine", hint="local or ray")
@@ -293,22 +300,27 @@ def _records(
     files = records.sealed_files(opened) if store else [str(path.absolute()) for path in paths]
     both = records.Policies(load(after), load(against) if against is not None else None)
     comparison, began = _comparison(both.after, both.against), time.perf_counter()
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("records"), TimeRemainingColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("records{task.description}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=sum(group.rows for group in records.groups(files, opened)))
+
+        def told(rows: int) -> None:
+            bar.advance(task, rows)
+            bar.update(task, description=f", {bar.tasks[task].speed or 0:,.0f}/s")
+
+        def count(some: Sequence[str]) -> None:
+            bar.update(task, completed=comparison.total.exchanges + comparison.undecided.total())
+            records.run(some, both, comparison, labels, threads=jobs, told=told, store=opened)
+
         if engine == "ray":
             texts = on_ray.Texts(after.read_text(), against.read_text() if against is not None else "", store)
-            on_ray.on_ray(files, texts, comparison, labels, lambda rows: bar.advance(task, rows))
+            on_ray.on_ray(files, texts, comparison, labels, told)
+        elif resume is None:
+            count(files)
         else:
-            records.run(
-                files,
-                both,
-                comparison,
-                labels,
-                threads=jobs,
-                told=lambda rows: bar.advance(task, rows),
-                store=opened,
-            )
+            digest = both.against.digest if both.against is not None else ""
+            begin = Begin(counted.named(files, labels), both.after.digest, digest, True, "records")
+            counted.in_parts(files, resume, begin, comparison, count)
     return comparison, files, time.perf_counter() - began
 
 

@@ -128,6 +128,16 @@ def test_records_by_the_same_policy_change_nothing(sealed: Path, tmp_path: Path,
     assert found["about"]["command"].startswith("safeguards-extproc replay ")
 
 
+def test_records_go_on_where_they_were(sealed: Path, tmp_path: Path) -> None:
+    """What was counted is not looked at again, and it is the same that is said; of another replay it is not."""
+    kept, strict = tmp_path / "kept.json", file(tmp_path, 0.05)
+    command = (sealed, "--through", "records", "--resume", kept, "--policy")
+    found = said(*command, strict)
+    assert found["total"]["changed"]
+    assert found == said(*command, strict)
+    assert "is of another replay" in str(run(*command, file(tmp_path)).exception)
+
+
 @pytest.mark.parametrize("through", ["records", "core"])
 def test_a_threshold_that_slipped_is_caught(
     through: str, sealed: Path, captured: Path, key: Path, tmp_path: Path, gate: list[object]
@@ -154,6 +164,8 @@ def test_a_threshold_that_slipped_is_caught(
         (["--through", "records", "--store", "s"], "not both"),
         (["--through", "records", "--engine", "abacus"], "local or ray"),
         (["--engine", "ray"], "no store or engine"),
+        (["--through", "records", "--write", "a.capture"], "no text to write"),
+        (["--through", "records", "--engine", "ray", "--resume", "a"], "in one go"),
         (["--html", "absent/page.html"], "no such folder"),
         (["--gate", "absent.yaml"], "cannot be read"),
         (["--examples"], "add --html FILE"),

@@ -32,7 +32,7 @@ class Stands(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Strikes:
+class Strikes:
     """Strikes in columns: whose, when, and by which of the policy's strikes."""
 
     subjects: array[int] = field(default_factory=lambda: array("L"))
@@ -55,8 +55,8 @@ class Identities:
     before_spec: EnforcementSpec = field(default_factory=EnforcementSpec)
     after_spec: EnforcementSpec = field(default_factory=EnforcementSpec)
     names: dict[tuple[str, str], int] = field(default_factory=dict)
-    before: _Strikes = field(default_factory=_Strikes)
-    after: _Strikes = field(default_factory=_Strikes)
+    before: Strikes = field(default_factory=Strikes)
+    after: Strikes = field(default_factory=Strikes)
 
     def wants(self, verdict: Verdict) -> bool:
         """Whether the exchange is a strike by either policy, so that its identity and time are needed."""
@@ -108,7 +108,7 @@ def _fits(spec: StrikeSpec, verdict: Verdict) -> bool:
     return verdict.outcome in spec.outcomes and spec.category in (None, verdict.category)
 
 
-def _steps(strikes: _Strikes, spec: EnforcementSpec, end: float) -> dict[int, Step]:
+def _steps(strikes: Strikes, spec: EnforcementSpec, end: float) -> dict[int, Step]:
     """Where each identity stands at the end."""
     states: dict[int, State] = {}
     for subject, time, which in sorted(strikes.rows(), key=lambda row: (row[1], row[0], row[2])):
