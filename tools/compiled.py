@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "safeguards_extproc"
 
 MODULES = {
-    "core": "actions admission aside cascade context effects events exchange intake lifecycle listing marks masking "
-    "media outbox paragraphs placeholders pour question recipes redact request response restore scan sentences text "
-    "weight windows",
+    "core": "actions admission aside cascade context effects events exchange intake known lifecycle listing marks "
+    "masking media outbox paragraphs placeholders pour question recipes redact request response restore scan sentences "
+    "text weight windows",
     "rpc": "call connection frames status",
     "wire": "alike anthropic_read anthropic_stream asked azure_read edits leaves openai_api openai_chat openai_media "
     "openai_message openai_read openai_stream places shapes sse strict_json vllm_read",

@@ -15,6 +15,9 @@ from safeguards_extproc.core.text import Kind
 MOST = 1 << 15
 """Windows that are known at once: 32 MB of text, in 6 MB."""
 
+FOUND = 16
+"""A window in which something was found takes the place of so many others: its findings are its own."""
+
 LEAST = 64
 """Characters of a window; to look at a shorter one costs little more than to look it up."""
 
@@ -28,11 +31,11 @@ _SIZE = 20
 class Known:
     """The windows that were looked at last. Of one policy."""
 
-    __slots__ = ("_found", "_most")
+    __slots__ = ("_found", "_room")
 
     def __init__(self, most: int = MOST) -> None:
-        self._found: dict[bytes, tuple[int, Findings]] = {}
-        self._most = most
+        self._found: dict[bytes, tuple[int, Findings, int]] = {}
+        self._room = most
 
     def __len__(self) -> int:
         return len(self._found)
@@ -48,14 +51,19 @@ class Known:
     def find(self, mark: bytes) -> tuple[int, Findings] | None:
         """The window's tail, and what was found in it; None if it is not known."""
         found = self._found.pop(mark, None)
-        if found is not None:
-            self._found[mark] = found
-        return found
+        if found is None:
+            return None
+        self._found[mark] = found
+        return found[0], found[1]
 
     def keep(self, mark: bytes, tail: int, findings: Findings) -> None:
         """Of the windows that were not seen for longest, some are forgotten."""
-        if len(findings.spans) > MARKED:
+        if mark in self._found or len(findings.spans) > MARKED:
             return
-        if len(self._found) >= self._most:
-            del self._found[next(iter(self._found))]
-        self._found[mark] = tail, findings
+        places = FOUND if findings.spans or any(findings.scores.values()) else 1
+        while self._room < places:
+            if not self._found:
+                return
+            self._room += self._found.pop(next(iter(self._found)))[2]
+        self._room -= places
+        self._found[mark] = tail, findings, places

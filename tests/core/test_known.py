@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeguards_extproc.core.decision import Findings, Span
-from safeguards_extproc.core.known import LEAST, MARKED, Known
+from safeguards_extproc.core.known import FOUND, LEAST, MARKED, Known
 from safeguards_extproc.core.text import Kind
 
 TEXT = "The bees of the valley fly when the river is warm, and not before. "
+NOTHING = Findings({"pii.email": 0.0})
 SEEN = Findings({"pii.email": 1.0}, (Span(4, 8, "email"),))
 
 
@@ -55,12 +56,33 @@ def test_what_was_not_seen_for_longest_is_forgotten() -> None:
     """To be found counts as seen."""
     known = Known(2)
     first, second, third = marks(known, TEXT + "1", TEXT + "2", TEXT + "3")
-    known.keep(first, 0, SEEN)
-    known.keep(second, 0, SEEN)
+    known.keep(first, 0, NOTHING)
+    known.keep(second, 0, NOTHING)
     assert known.find(first) is not None
-    known.keep(third, 0, SEEN)
+    known.keep(third, 0, NOTHING)
     assert [True, False, True] == [known.find(mark) is not None for mark in (first, second, third)]
     assert 2 == len(known)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60))
+def test_what_is_remembered_has_a_size(kept: list[tuple[int, bool]]) -> None:
+    """Findings of its own are what takes memory, so such a window takes many places. The last one is known."""
+    most = 3 * FOUND
+    known = Known(most)
+    for number, something in kept:
+        mark = b"%d %d" % (number, something)
+        known.keep(mark, 0, SEEN if something else NOTHING)
+        known.keep(mark, 0, SEEN if something else NOTHING)
+        assert known.find(mark) is not None
+    there = [known.find(b"%d %d" % (number, something)) for number in range(41) for something in (False, True)]
+    assert most >= sum(FOUND if found[1] is SEEN else 1 for found in there if found)
+
+
+def test_where_there_is_no_room_nothing_is_kept() -> None:
+    """A policy may ask for very few."""
+    known = Known(1)
+    known.keep(b"m", 0, SEEN)
+    assert 0 == len(known)
 
 
 def test_a_window_full_of_marks_is_not_kept() -> None:
