@@ -30,6 +30,7 @@ MODULES = {
     "policy": "closure compile decide",
     "adapters": "asking dues extproc server shared stream",
     "records": "encode write",
+    "replay": "through_core",
 }
 """What an exchange spends its time in. Left out is what others look into as plain Python: `core/decision.py` is pickled
 to the reader's process; msgspec reads what `core/account.py`, `core/record.py` and `core/taken.py` hold by annotations.
