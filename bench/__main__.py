@@ -125,13 +125,14 @@ def _wanted(processor: Processor, options: argparse.Namespace, parts: list[str])
         return False
     roles = {
         "overload": (PATTERNS, UNSHED),
-        "many": (PATTERNS,),
+        "many": (NO_OP, PATTERNS),
         "beside": (NO_OP, PATTERNS),
         "overlap": (NO_OP, *DELAYED),
     }
     asked = "requests" in parts and bool(processor.scenarios)
     read = "streams" in parts and processor.streams
-    return asked or read or processor == NONE or any(processor in roles.get(part, ()) for part in parts)
+    cast = {role.name for part in parts for role in roles.get(part, ())}
+    return asked or read or processor == NONE or processor.name in cast
 
 
 def compare(
@@ -144,7 +145,7 @@ def compare(
     with stage(rows, folder / "stage", reference) as running:
         known = set(running.rigs)
         if "many" in parts and PATTERNS.name in known:
-            found["many"] = [streams.many(running.rigs[PATTERNS.name])]
+            found["many"] = [streams.many(running.rigs[name]) for name in (NO_OP.name, PATTERNS.name) if name in known]
             _show(found, "many")
         if "requests" in parts:
             base = "no-op" if "no-op" in known else NONE.name

@@ -145,6 +145,7 @@ def many(rig: Rig, idle: int = 2000, active: int = 500) -> dict[str, Any]:
     both = rig.rss_mib()["processor"]
     held = _seen(quiet)
     return {
+        "processor": rig.processor.name,
         "idle": idle,
         "idle_begun": held.first.get_total_count(),
         "active": active,

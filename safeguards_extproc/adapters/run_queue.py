@@ -2,7 +2,8 @@
 
 All streams of a process share one loop, and timers that are due at once run at once: many long texts, each of which
 takes a short turn, would together hold up everybody else. What sockets hold goes first, because taking a document in
-costs next to nothing, and behind it, on the same socket, other streams have a word to say.
+costs next to nothing, and behind it, on the same socket, other streams have a word to say. That is for bursts: where
+sockets give without end, turns get half of the time, or what has been begun would never be done.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from collections.abc import Callable
 BATCH_S = 0.001
 """Seconds after which no other turn begins before the loop has seen to what else is due."""
 
-READING_S = 0.01
-"""Seconds for which turns wait while sockets go on to give."""
+READING_S = 0.02
+"""Seconds for which turns wait, at most, while sockets go on to give: for as long as turns were done before."""
 
 FULL = 48 << 10
 """Bytes of a read behind which there is probably more."""
@@ -30,13 +31,16 @@ class RunQueue:
         self._waiting: deque[Callable[[], None]] = deque()
         self._under_way = self._more = False
         self._rested = 0.0  # when turns were last done
+        self._credit = READING_S  # seconds for which they may wait since then
 
     def ask(self, turn: Callable[[], None]) -> None:
         """Call `turn` soon: behind all that were asked for before, and not from within this call."""
         self._waiting.append(turn)
         if not self._under_way:
             self._under_way = True
-            self._rested = self._clock()
+            now = self._clock()
+            self._credit = min(READING_S, self._credit + now - self._rested)
+            self._rested = now
             asyncio.get_running_loop().call_soon(self._go)
 
     def heard(self, size: int) -> None:
@@ -47,13 +51,15 @@ class RunQueue:
     def _go(self) -> None:
         waiting, now = self._waiting, self._clock()
         more, self._more = self._more, False
-        if not more or now - self._rested >= READING_S:
-            until = now + BATCH_S
+        waited = now - self._rested
+        if not more or waited >= self._credit:
+            began, until = now, now + BATCH_S
             while waiting:
                 waiting.popleft()()
                 now = self._clock()
                 if now >= until:
                     break
+            self._credit = min(READING_S, max(0.0, self._credit - waited) + now - began)
             self._rested = now
         self._under_way = bool(waiting)
         if waiting:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from safeguards_extproc.adapters.run_queue import BATCH_S, FULL, READING_S, RunQueue
 
 
@@ -92,7 +94,31 @@ async def test_what_sockets_hold_is_read_before_turns_but_not_for_ever() -> None
     turns.ask(day.work("b", BATCH_S))
     await over
     assert ["read"] * 4 + ["a"] == day.done[:5]
-    assert "b" not in day.done
+    assert "b" in day.done
+
+
+async def test_where_sockets_give_without_end_turns_get_half_of_the_time() -> None:
+    """Overload is no burst: what has been begun is done, or nothing would ever be answered."""
+    day, read = Day(), BATCH_S * 0.25
+    turns, loop = RunQueue(lambda: day.now), asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def socket(reads: int) -> None:
+        day.work("read", read)()
+        turns.heard(FULL)
+        if reads > 1:
+            loop.call_soon(socket, reads - 1)
+        else:
+            over.set_result(None)
+
+    def long() -> None:
+        day.work("turn", BATCH_S)()
+        turns.ask(long)
+
+    turns.ask(long)
+    socket(400)
+    await over
+    assert (400 * read - READING_S) / BATCH_S == pytest.approx(day.done.count("turn"), rel=0.1)
 
 
 async def test_small_reads_hold_no_turn_up() -> None:
