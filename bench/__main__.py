@@ -124,7 +124,7 @@ def _wanted(processor: Processor, options: argparse.Namespace, parts: list[str])
     if options.processors is not None and processor.name not in (NONE.name, *options.processors):
         return False
     roles = {
-        "overload": (PATTERNS, UNSHED),
+        "overload": (PATTERNS, UNSHED, NO_OP),
         "many": (NO_OP, PATTERNS),
         "beside": (NO_OP, PATTERNS),
         "overlap": (NO_OP, *DELAYED),

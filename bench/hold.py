@@ -7,9 +7,9 @@ what a processor that decides nothing shows at the same percentile, is what the 
 from __future__ import annotations
 
 import math
-import re
 
 from bench.chunk import Driver, opened
+from bench.client import STAMP
 from bench.scenarios import streamed
 from bench.upstream import TAIL, event
 from safeguards_extproc.adapters.extproc import Answer
@@ -17,8 +17,6 @@ from safeguards_extproc.core.decision import Policy
 from safeguards_extproc.core.effects import SendBody
 from safeguards_extproc.core.events import Body, Headers
 from safeguards_extproc.core.text import Direction
-
-STAMP = re.compile(rb'"id":"(\d+)"')
 
 
 def travelled_ms(policy: Policy, rate: float, events: int = 400) -> list[float]:

@@ -1,10 +1,14 @@
-"""Goodput up to three times capacity: answers that came in time, a second, with shedding and without."""
+"""Goodput up to three times capacity: answers that came in time, a second, with shedding and without.
+
+On one machine the client, Envoy and the model server need the same cores, and the more is offered the more of them: what
+they leave is what a processor that decides nothing shows at the same load, with nothing to shed.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from bench.processors import PATTERNS, UNSHED
+from bench.processors import NO_OP, PATTERNS, UNSHED
 from bench.rig import Rig, Run, Stage, offer, press
 from bench.scenarios import SCENARIOS
 
@@ -17,8 +21,8 @@ MIXED = SCENARIOS["mixed"]
 
 
 def measure(stage: Stage, seconds: float = 6.0) -> list[dict[str, Any]]:
-    """A row for each load, of the filter as it is and of one that turns nobody away."""
-    rigs = [stage.rigs[PATTERNS.name], stage.rigs[UNSHED.name]]
+    """A row for each load, of the filter as it is, of one that turns nobody away, and of the no-op."""
+    rigs = [stage.rigs[each.name] for each in (PATTERNS, UNSHED, NO_OP) if each.name in stage.rigs]
     capacity = press(rigs[0], MIXED, 64, seconds).per_s
     rows: list[dict[str, Any]] = []
     for step in STEPS:
@@ -46,7 +50,7 @@ def _row(rig: Rig, step: float, capacity: float, run: Run, seconds: float) -> di
         "p50_ms": run.p_ms(50),
         "p99_ms": run.p_ms(99),
         "shed_p99_ms": run.other.get_value_at_percentile(99) / 1000,
-        "processor_us": run.cpu_us["processor"],
+        **{f"{part}_us": run.cpu_us[part] for part in ("processor", "envoy", "client")},
     }
 
 

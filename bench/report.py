@@ -24,7 +24,8 @@ SECTIONS = {
     "without the travel with the no-op, at the same percentile of the same round. Medians of the rounds.",
     "overlap": "The first event of a model server that takes 200 ms to begin. Triton has a core to itself.",
     "overload": "Goodput: answers with 200 within 2 s of when the request was due, a second. `load` is a multiple of "
-    "what 64 connections get answered.",
+    "what 64 connections of the filter get answered. Client, Envoy and model server share the cores: the no-op's rows "
+    "say what they leave.",
     "beside": "Streams, alone and beside prompts of 220 KB that come all at once; the processor's time for a prompt, "
     "the streams' own included. `held up` is how much later than alone the last of all events was. Medians of the "
     "rounds.",

@@ -95,6 +95,7 @@ def offer(rig: Rig, scenario: Scenario, connections: int, rate: float, seconds: 
     said = json.loads(told.stdout)
     answered = max(1, sum(said["ends"].values()))
     spent = {name: (after[name] - before[name]) / answered * 1e6 for name in before}
+    spent["client"] = said["cpu_s"] / answered * 1e6
     last, first, other = (HdrHistogram.decode(said[name]) for name in ("last", "first", "other"))
     return Run(said["offered"], said["ends"], said["seconds"], last, first, other, spent, rig.rss_mib())
 
