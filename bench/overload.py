@@ -1,7 +1,7 @@
 """Goodput up to three times capacity: answers that came in time, a second, with shedding and without.
 
-On one machine the client, Envoy and the model server need the same cores, and the more is offered the more of them: what
-they leave is what a processor that decides nothing shows at the same load, with nothing to shed.
+On one machine the client, Envoy and the model server need the same cores, and the more is offered the more of them:
+what they leave is what a processor that decides nothing shows at the same load, with nothing to shed.
 """
 
 from __future__ import annotations

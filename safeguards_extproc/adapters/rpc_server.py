@@ -184,7 +184,7 @@ class _Peer(asyncio.Protocol):
     def _answered(self) -> None:
         if self._shedding is not None and self._pings:
             now = time.monotonic()
-            self._shedding.waited(now - self._pings.popleft(), now)
+            self._shedding.waited(now - self._pings.popleft() + self._turns.wait_s, now)
 
     def _soon(self) -> None:
         self._loop.call_soon(self._flush)

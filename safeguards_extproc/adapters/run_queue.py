@@ -24,21 +24,23 @@ FULL = 48 << 10
 
 
 class RunQueue:
-    """Turns of one loop, in the order in which they were asked for."""
+    """Turns of one loop, in the order in which they were asked for. `wait_s` is how long the last one waited, 0 where
+    none does."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+        self.wait_s = 0.0
         self._under_way = self._more = False
         self._rested = 0.0  # when turns were last done
         self._credit = READING_S  # seconds for which they may wait since then
 
     def ask(self, turn: Callable[[], None]) -> None:
         """Call `turn` soon: behind all that were asked for before, and not from within this call."""
-        self._waiting.append(turn)
+        now = self._clock()
+        self._waiting.append((now, turn))
         if not self._under_way:
             self._under_way = True
-            now = self._clock()
             self._credit = min(READING_S, self._credit + now - self._rested)
             self._rested = now
             asyncio.get_running_loop().call_soon(self._go)
@@ -55,7 +57,9 @@ class RunQueue:
         if not more or waited >= self._credit:
             began, until = now, now + BATCH_S
             while waiting:
-                waiting.popleft()()
+                asked, turn = waiting.popleft()
+                self.wait_s = now - asked
+                turn()
                 now = self._clock()
                 if now >= until:
                     break
@@ -64,3 +68,5 @@ class RunQueue:
         self._under_way = bool(waiting)
         if waiting:
             asyncio.get_running_loop().call_soon(self._go)
+        else:
+            self.wait_s = 0.0

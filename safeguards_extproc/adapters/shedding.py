@@ -2,7 +2,8 @@
 
 What Envoy says waits in its buffers, in the kernel's and in ours until the loop comes to it. A PING that we send comes
 back behind all of that, so the time until its answer is how long a message waits now, wherever it waits and whatever
-keeps us: no count of streams says that, for most of them wait for a model server and cost nothing.
+keeps us: no count of streams says that, for most of them wait for a model server and cost nothing. What is read goes
+ahead of turns of long texts (`run_queue.py`), so how long these wait is added.
 
 A burst is not an overload: what waits shrinks by itself. So nothing is shed until messages have waited too long for
 `PATIENCE_S`. From then on, whoever comes while they do is shed. The decision is made when its first message is read,

@@ -129,3 +129,15 @@ async def test_small_reads_hold_no_turn_up() -> None:
     turns.heard(FULL - 1)
     await asyncio.sleep(0)
     assert ["a"] == day.done
+
+
+async def test_it_says_how_long_turns_wait() -> None:
+    """Long texts that pile up are an overload, though what sockets bring is read at once."""
+    day = Day()
+    turns, seen = RunQueue(lambda: day.now), []
+    for name in "abc":
+        turns.ask(day.work(name, BATCH_S * 2))
+    while len(day.done) < 3:
+        await asyncio.sleep(0)
+        seen.append(turns.wait_s)
+    assert [0.0, BATCH_S * 2, 0.0] == seen
