@@ -135,7 +135,7 @@ async def test_a_reader_killed_at_rest_is_not_missed() -> None:
 
 async def test_a_body_that_takes_too_long_is_not_read(tmp_path: Path) -> None:
     """What reads it is ended, and the next body is read."""
-    async with desk(work_s=1.5) as it:
+    async with desk(work_s=5) as it:
         await it.read(b"{}")
         assert await it.read(f"hang {tmp_path / 'pid'}".encode()) == Parsed("unavailable")
         assert not alive(int((tmp_path / "pid").read_text()))
@@ -144,7 +144,7 @@ async def test_a_body_that_takes_too_long_is_not_read(tmp_path: Path) -> None:
 
 async def test_what_there_is_no_room_for_is_not_read(tmp_path: Path) -> None:
     """Nor what has waited too long; neither disturbs what is being read."""
-    async with desk(queue=1, patience_s=0.3, work_s=2) as it:
+    async with desk(queue=1, patience_s=0.3, work_s=5) as it:
         await it.read(b"{}")
         hanging = asyncio.create_task(it.read(f"hang {tmp_path / 'pid'}".encode()))
         await until((tmp_path / "pid").exists)
