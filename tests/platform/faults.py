@@ -169,6 +169,7 @@ FAULTS = (
         slow_link,
         at_once,
         words("SafeguardsLatencyBudget"),
+        words("whole 503"),  # what the link cannot carry is shed, as what the processor cannot is
         needs="network",
     ),
     Fault(
