@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safeguards_extproc import wire
 from safeguards_extproc.core.decision import Findings
 from safeguards_extproc.core.effects import Classify
-from safeguards_extproc.core.known import Known
+from safeguards_extproc.core.known import LEAST, Known
 from safeguards_extproc.core.text import Kind
 from safeguards_extproc.policy import load
 from tests.laws.test_laws import decision, must_bite, quick
@@ -91,7 +91,7 @@ def test_law_of_turns() -> None:
 
 
 def _beginning(known: Known, kind: Kind, text: str, closing: bool) -> bytes:
-    return MARK(known, kind, text[:70], closing)
+    return MARK(known, kind, text[:4] * LEAST, closing) if len(text) >= LEAST else b""
 
 
 def _of_any_kind(known: Known, kind: Kind, text: str, closing: bool) -> bytes:
