@@ -49,16 +49,26 @@ def test_a_redis_that_forgot_is_built_anew_and_forgives_nobody(stage):
     assert during == after == [True] * 4
 
 
+def suspended(stage):
+    """How many the ledger knows."""
+    ledger = Ledger(stage.ledger, (), lambda: 0.0)
+    try:
+        return sum(each.standing.step is Step.SUSPENDED for each in ledger.subjects())
+    finally:
+        ledger.close()
+
+
 @pytest.mark.timeout(300)
 def test_a_keeper_ends_cleanly(stage):
-    """SIGTERM: status 0, and its place among the readers of strikes is free."""
+    """SIGTERM: status 0, the ledger is as it was, and its place among the readers of strikes is free."""
+    asyncio.run(accounts.suspensions(stage, 1, tell=True, load_per_s=8, offset=30))
+    before = suspended(stage)
     stage.keeper.process.send_signal(signal.SIGTERM)
     status = stage.keeper.process.wait(60)
-    ledger = Ledger(stage.ledger, (), lambda: 0.0)
-    suspended = sum(each.standing.step is Step.SUSPENDED for each in ledger.subjects())
-    ledger.close()
+    after = suspended(stage)
     readers = stage.redis.xinfo_consumers("safeguards:{strikes}:stream", "keepers")
     stage.start_keeper()
 
-    assert (status, suspended) == (0, 7)
+    assert 1 <= before
+    assert (status, after) == (0, before)
     assert all(reader["pending"] == 0 for reader in readers)
